@@ -32,12 +32,12 @@ SOAK_SEED ?= 1
 
 # Steps of `make test`, in this order.
 STEPS := build check-house check-licences test-rust lab loom check-header test-c test-livekit faults-short test-valgrind test-helgrind test-asan \
-         check-install check-abi check-bindings check-docs test-bindings interop netlab-short demo-short demo-livekit-short soak-short
+         check-install check-cli check-abi check-bindings check-docs test-bindings interop netlab-short demo-short demo-livekit-short soak-short
 
 .PHONY: help setup build livekit demo demo-short demo-livekit demo-livekit-short test bench bench-livekit bench-bindings interop install header \
         lint clean test-rust lab lab-peers test-c test-livekit test-valgrind test-asan asan check-header check-install check-licences check-house \
         examples loom faults faults-short netlab netlab-short \
-        stage check-bindings test-bindings test-cpp test-go test-python test-swift test-helgrind test-asan-rust sanitize miri fuzz soak soak-short \
+        stage check-cli check-bindings test-bindings test-cpp test-go test-python test-swift test-helgrind test-asan-rust sanitize miri fuzz soak soak-short \
         check-abi docs check-docs check-words check-pages dist dist-short check-dist reproducible
 
 help: ## this list
@@ -213,6 +213,9 @@ stage: build ## library, header and offhook.pc as installed, for the bindings: t
 ifneq ($(BUILT),1)
 	@STRIP=0 PREFIX=$(CURDIR)/target/stage scripts/install.sh
 endif
+
+check-cli: stage ## the program offhook: exit codes, reports, no secrets in its output or its arguments
+	@timeout -k 20 300 scripts/with-sfu.sh scripts/check-cli.sh
 
 test-bindings: stage ## the tests of all four bindings, at the same time
 	@scripts/side-by-side.sh test-cpp test-go test-python test-swift

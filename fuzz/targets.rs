@@ -19,6 +19,8 @@ use offhook::core::model::{PeerKind, RpcCall, RpcReply, SfuMessage};
 use offhook::media::audio::receive::{AudioReceiveConfig, AudioReceiver};
 use offhook::media::frame::FrameReceiver;
 use offhook::net::understand_proxy;
+use offhook::netwatch;
+use offhook::rtc::stun as messages;
 use offhook::rtc::{candidate, sdp};
 use offhook::signalling::{
     stream::untrusted,
@@ -36,6 +38,8 @@ pub const ALL: &[(&str, Target)] = &[
     ("coordinator_json", coordinator_json),
     ("proxy_answer", proxy_answer),
     ("sdp", sdp),
+    ("stun", stun),
+    ("netlink", netlink),
     ("candidate", candidate),
     ("rtp", rtp),
     ("core", core),
@@ -153,6 +157,30 @@ pub fn sdp(data: &[u8]) {
     let _ = sdp::mirror_stereo(offer, answer);
     let senders: Vec<_> = mids.iter().take(4).map(|mid| ((*mid).to_owned(), true, false)).collect();
     let _ = sdp::describe_senders(&text, &senders);
+}
+
+/// Messages of STUN and TURN servers and of the remote peer: one datagram, and the same bytes as a stream.
+pub fn stun(data: &[u8]) {
+    let _ = (messages::message_type(data), messages::transaction(data), messages::mapped(data));
+    assert!(messages::error_code(data) < 1_000);
+    let named = messages::attributes(data).map(|(_, value)| value.len() + 4).sum::<usize>();
+    assert!(named <= data.len(), "attributes are longer than their message");
+    assert!(!messages::nominates(data, ""));
+    let mut rest = data;
+    while let Ok(Some((whole, datagram))) = messages::framed(rest) {
+        assert!(datagram <= whole && whole % 4 == 0 && datagram >= 4);
+        // More bytes behind a frame do not change it.
+        if rest.len() > whole {
+            assert_eq!(messages::framed(&rest[..whole]), Ok(Some((whole, datagram))));
+        }
+        rest = rest.get(whole..).unwrap_or_default();
+    }
+}
+
+/// Messages of the system about links, addresses and routes.
+pub fn netlink(data: &[u8]) {
+    let read = netwatch::message::read(data);
+    assert!(read.len() <= data.len() / 16);
 }
 
 pub fn candidate(data: &[u8]) {

@@ -2803,6 +2803,121 @@ OH_API oh_result oh_access_token_create(const oh_access_token_options *options,
                                         size_t buf_size,
                                         size_t *length);
 
+/* -------- Diagnosis ------------------------------------------------------------------------------------------------ */
+
+/**
+ * A STUN or TURN server. Begin with OH_INIT(oh_ice_server). All text is copied.
+ */
+typedef struct oh_ice_server {
+    /** sizeof(oh_ice_server). */
+    size_t size;
+    /** Its URL (RFC 7064, RFC 7065), for instance "turn:turn.example.com:3478?transport=tcp". Required. */
+    const char *url;
+    /** The user name; NULL: none. Required for TURN. */
+    const char *username;
+    /** The password; NULL: none. Required for TURN. It is never part of a report. */
+    const char *password;
+} oh_ice_server;
+
+/**
+ * What to diagnose. Begin with OH_INIT(oh_diagnose_options). All text is copied.
+ */
+typedef struct oh_diagnose_options {
+    /** sizeof(oh_diagnose_options). */
+    size_t size;
+    /**
+     * The service and how to reach it, as for oh_client_new. Required, with its `url`. Without a token, the service is
+     * asked whether it is there; user_id is needed for a join only.
+     */
+    const oh_client_options *client;
+    /**
+     * The call to join for a moment, with the token of `client`; NULL: no call is joined. Other participants see the
+     * local one join, with a muted microphone, and leave. No audio is sent. As by oh_call_join, the call is created if
+     * it does not exist.
+     */
+    const char *call_id;
+    /** The type of the call; NULL: "default". */
+    const char *call_type;
+    /**
+     * STUN and TURN servers to check besides those that the service names in a join: `ice_server_count` pointers; NULL
+     * when ice_server_count is 0.
+     */
+    const oh_ice_server *const *ice_servers;
+    /** Number of servers, at most 16. */
+    size_t ice_server_count;
+    /** The longest time for everything, in ms, 100 to 600000; 0: 20000. What is not done then has failed. */
+    uint32_t timeout_ms;
+    /** Zero. */
+    uint32_t reserved;
+} oh_diagnose_options;
+
+/**
+ * The result of oh_diagnose.
+ */
+typedef struct oh_diagnosis {
+    /** sizeof(oh_diagnosis) in the library. */
+    size_t size;
+    /**
+     * The report for people: a line for each step with its state, what it concerns, its time and what was found; then
+     * single results, and what to do ("->").
+     */
+    const char *text;
+    /**
+     * The same for programs, a JSON object: `format` (1), `version` of the library, `state`, `complete`, `ms`, `failed`,
+     * `warnings`, and the array `steps`. A step has `name`, `target`, `state` ("ok", "warning", "failed" or "skipped"),
+     * `ms` and `found`; if there is something to say also `cause` (one word, for instance "certificate_expired"),
+     * `advice` and `details` (an array of texts). Later versions may have more members, names and causes.
+     */
+    const char *report_json;
+    /** Steps that failed. */
+    uint32_t steps_failed;
+    /** Steps with a warning. */
+    uint32_t steps_warning;
+    /** The time was over, or the library shut down, before all steps were taken. */
+    oh_bool incomplete;
+    /** Zero. */
+    uint32_t reserved;
+} oh_diagnosis;
+
+/**
+ * Receives the result of oh_diagnose.
+ *
+ * @param user_data  as given to oh_diagnose.
+ * @param diagnosis  valid until the handler returns.
+ *
+ * Runs once, on a callback thread. It may use the library.
+ */
+typedef void (*oh_diagnosis_handler)(void *user_data, const oh_diagnosis *diagnosis);
+
+/**
+ * Finds out why a call does not connect, step by step: this machine's addresses and routes, name look-up, TCP to each
+ * address, proxy, TLS and the certificate, whether the service answers and accepts the token; with a token and a call_id
+ * a short join, with the addresses and the relay that media uses; and each STUN and TURN server by itself, over UDP, TCP
+ * and TLS. Each step is logged with OH_LOG_INFO when it ends.
+ *
+ * It waits for the network, so the result goes to a handler, as everything that comes later: the caller never blocks, and
+ * calls of the process are not affected. It needs no oh_client, which cannot be made of some of the options that are to be
+ * checked. It cannot be stopped, but is bounded by timeout_ms; oh_shutdown_wait ends it at once, with what is known.
+ *
+ * A report has no tokens, passwords or queries of URLs. It does have host names and addresses of this machine and of
+ * servers.
+ *
+ * @param options    `client` is required.
+ * @param handler    receives the result, exactly once. Required.
+ * @param user_data  passed to handler.
+ * @param destroy    called once, after the handler; may be NULL. Not called on failure: user_data then stays the
+ *                   caller's, and the handler is not called.
+ * @return           OH_OK; OH_ERR_ARGUMENT with details in oh_get_last_error; OH_ERR_ABI; OH_ERR_LIMIT when 8 are in
+ *                   progress, or the system has no threads or descriptors left; OH_ERR_STATE while the library shuts
+ *                   down. What is wrong with the network or the service is no failure of this function.
+ *
+ * Any thread, callbacks included. Returns at once.
+ */
+OH_API oh_result oh_diagnose(const oh_diagnose_options *options,
+                             oh_diagnosis_handler handler,
+                             void *user_data,
+                             oh_destroy destroy);
+
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

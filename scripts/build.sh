@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# build.sh [cargo's options]: builds the library, the development SFU and the tools with one profile and one set of
+# build.sh [cargo's options]: builds the library, the program offhook, the development SFU and the tools with one profile and one set of
 # features, so that every crate is compiled once, and puts them into target/built. Use them from there: tests build
 # programs of the same names into cargo's own directory. Release binaries are built without local paths by
 # scripts/build-ship.sh (`make dist`).
@@ -11,3 +11,4 @@ for file in liboffhook.a liboffhook.rlib offhook-{sfu,bench,demo,livekit,soak}; 
   [ target/release/$file -ef target/built/$file ] || ln -f target/release/$file target/built/$file
 done
 scripts/stage-lib.sh target/built target/lib
+scripts/build-cli.sh target/built >/dev/null

@@ -42,6 +42,15 @@ check_call() {
   grep -q '"event":"ended","reason":"left"' "$log" || fail "$what: the call did not end as expected"
   echo "ok $what: built, and audio received in a call"
 }
+# The program offhook, by itself, against the SFU: LABEL PROGRAM
+check_doctor() {
+  says "^offhook $version$" "$("$2" --version)" || fail "$1: offhook --version does not print $version"
+  OFFHOOK_STAGE=$stage OFFHOOK_SFU=$sfu timeout 60 scripts/with-sfu.sh bash -c '
+    env -u LD_LIBRARY_PATH "$1" doctor "$OFFHOOK_SFU_URL" --protocol stream --token x.y.z --user doctor --call dist' check "$2" >"$tree/log" 2>&1 ||
+    { cat "$tree/log" >&2; fail "$1: offhook doctor found a failure"; }
+  says '^ok *publisher' "$(cat "$tree/log")" || { cat "$tree/log" >&2; fail "$1: offhook doctor did not check media"; }
+  echo "ok $1, offhook doctor"
+}
 # The first call of each binding's README, twice in one call. PKG_CONFIG_PATH and `sfu` are those of the tree.
 # LABEL STAGE INCLUDES
 first_calls() {
@@ -115,6 +124,7 @@ check() {
   stage=$tree/stage-$label
   mkdir -p "$stage"
   ln -s "$libdir" "$stage/lib"
+  check_doctor "$label" "$root/bin/offhook"
   check_call "$label, pkg-config" "$bin/call" "$examples/speech/alice.wav"
   check_call "$label, pkg-config static" "$bin/call-static" "$examples/speech/alice.wav"
   check_call "$label, CMake" "$bin/cmake/call" "$examples/speech/alice.wav"
@@ -157,7 +167,7 @@ for part in shlibs symbols triggers md5sums; do
 done
 for deb in "$dist"/*.deb; do
   case $(dpkg-deb -f "$deb" Package) in
-    liboffhook1|offhook-sfu) want='libc6 (>= ' ;;
+    liboffhook1|offhook|offhook-sfu) want='libc6 (>= ' ;;
     *) want="liboffhook1 (= $version-1)" ;;
   esac
   [[ $(dpkg-deb -f "$deb" Depends) == *"$want"* ]] || fail "$(basename "$deb") depends on: $(dpkg-deb -f "$deb" Depends)"

@@ -48,7 +48,7 @@ engine=$(code src tools | grep -vE '^src/rtc/webrtc(\.rs|/)' |
   grep -vP '^src/rtc/mod\.rs:\d+:[^;]*(?<!:)\bwebrtc::')
 [ -z "$engine" ] || complain "only src/rtc/webrtc.rs names the engine's crates:" "$engine"
 
-protocols=$(code src/session src/capi src/core | grep -vE '^src/capi/token\.rs:' |
+protocols=$(code src/session src/capi src/core src/diagnose | grep -vE '^src/capi/token\.rs:' |
   grep -E '\bcrate::signalling::(stream|livekit)\b|\b(Stream|LiveKit)Service\b|(^|[^:_[:alnum:]])(stream|livekit)::\{?[A-Za-z]' |
   grep -vE 'futures_util::stream')
 [ -z "$protocols" ] || complain "above src/signalling no protocol is named:" "$protocols"

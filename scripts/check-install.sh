@@ -13,7 +13,7 @@ DESTDIR=$tree PREFIX=$prefix LIBDIR=$libdir SFU=target/built/offhook-sfu scripts
 for file in $libdir/liboffhook.so.1.0.1.0 $libdir/liboffhook.so.1 $libdir/liboffhook.so $libdir/liboffhook.a \
             $libdir/pkgconfig/offhook.pc $libdir/cmake/offhook/offhookConfig.cmake \
             $libdir/cmake/offhook/offhookConfigVersion.cmake $prefix/include/offhook.h \
-            $prefix/include/offhook/offhook.hpp $prefix/bin/offhook-sfu \
+            $prefix/include/offhook/offhook.hpp $prefix/bin/offhook-sfu $prefix/bin/offhook $prefix/share/man/man1/offhook.1 \
             $prefix/share/doc/offhook/{LICENSE-MIT,LICENSE-APACHE,THIRD-PARTY.txt}; do
   [ -e "$tree$file" ] || { echo "check-install: $file was not installed" >&2; exit 1; }
 done

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # dist.sh: makes all release files in target/dist, with SHA256SUMS:
-#   offhook-VERSION-linux-ARCH.tar.xz        library, static library, header, pkg-config, CMake, SFU, guides, examples
+#   offhook-VERSION-linux-ARCH.tar.xz        library, static library, header, pkg-config, CMake, offhook, SFU, guides, examples
 #   offhook-VERSION-linux-ARCH-debug.tar.xz  the library's line tables, found by build-id
-#   liboffhook1, liboffhook1-dbgsym, liboffhook-dev, offhook-sfu as .deb, if dpkg-deb is installed
+#   liboffhook1, liboffhook1-dbgsym, liboffhook-dev, offhook, offhook-sfu as .deb, if dpkg-deb is installed
 #   offhook-VERSION-py3-none-manylinux_*.whl the Python package with the library, where the package registry is reachable
 #   offhook-VERSION-source.tar.xz            the sources of the commit
 # Environment: OFFHOOK_SFU=FILE uses this SFU instead of building one; OFFHOOK_BUILT=1 uses OFFHOOK_BUILD

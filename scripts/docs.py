@@ -24,7 +24,7 @@ import docs_api  # noqa: E402
 ROOT = cheader.ROOT
 # The pages of the reference. An item is on the first page whose pattern matches; an item without a page is an error.
 GROUPS = [
-    ("client", "Client", "Service, credentials and user.", r"oh_client\w*|oh_protocol|oh_access_token\w*"),
+    ("client", "Client", "Service, credentials and user.", r"oh_client\w*|oh_protocol|oh_access_token\w*|oh_diagnos\w*|oh_ice_server"),
     ("call", "Call", "Join, wait, leave; states and reasons.",
      r"oh_call(_options|_join|_wait_state|_get_state|_provide_token|_leave|_free|_handlers|_get_capabilities|_set_attributes)?"
      r"|oh_call_state\w*|oh_end_reason|oh_capabilit\w*|oh_reconnect_kind|oh_destroy"),
@@ -44,7 +44,7 @@ GROUPS = [
      r"|OH_ABI_VERSION|OH_FOREVER|OH_ZERO|OH_VERSION\w*"),
 ]
 GUIDES = ["first-call", "livekit-first-call", "threads-and-ownership", "voice-agent", "many-sessions", "from-aiortc", "from-libwebrtc",
-          "binding", "security", "limits"]
+          "binding", "security", "limits", "doctor"]
 DOCUMENTS = ["architecture", "conventions", "threading", "abi", "reliability", "performance", "testing", "livekit", "sfu",
              "livekit-stand", "packaging", "networks"]
 LANGUAGES = [("cpp", "C++"), ("go", "Go"), ("python", "Python"), ("swift", "Swift")]

@@ -34,6 +34,7 @@ SECTIONS = [
     ("Local tracks", ["track"]),
     ("Subscriber", ["subscriber"]),
     ("Access tokens", ["token"]),
+    ("Diagnosis", ["diagnose"]),
 ]
 # Functions whose noun differs from that of their file.
 ELSEWHERE = {"oh_call_get_capabilities": "Calls", "oh_call_set_attributes": "Calls", "oh_call_state_get_name": "Calls",

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the build in target/built: library with SONAME links, static library, header, the C++ headers, offhook.pc and
-# the CMake package; with SFU=FILE also the development SFU. Environment: DESTDIR (staging root), PREFIX (/usr/local),
+# Installs the build in target/built: library with SONAME links, static library, header, the C++ headers, offhook.pc, the
+# CMake package and the program offhook with its manual page; with SFU=FILE also the development SFU. Environment: DESTDIR (staging root), PREFIX (/usr/local),
 # LIBDIR (PREFIX/lib), INCLUDEDIR (PREFIX/include), DOCDIR (PREFIX/share/doc/offhook; licences, empty: none), STRIP=0
 # keeps the line tables, DEBUGDIR=DIR puts them into separate files below DESTDIR/DIR, RELOCATABLE=1 makes offhook.pc
 # use paths relative to itself, OFFHOOK_BUILD=DIR uses another build.
@@ -47,6 +47,12 @@ fi
 if [ -n "${DEBUGDIR:-}" ]; then
   objcopy --add-gnu-debuglink="$debug" "$root$libdir/$real"
 fi
+# The program contains the library.
+program=$(scripts/build-cli.sh "$build")
+install -d "$root$prefix/bin" "$root$prefix/share/man/man1"
+install -m 755 "$program" "$root$prefix/bin/offhook"
+[ "${STRIP:-1}" != 1 ] || strip --strip-unneeded "$root$prefix/bin/offhook"
+install -m 644 packaging/deb/offhook.1 "$root$prefix/share/man/man1/offhook.1"
 # The licences of offhook and of everything that is linked in.
 if [ -n "$docdir" ]; then
   third=$build/THIRD-PARTY.txt

@@ -61,5 +61,21 @@ func ohgoLog(user C.uintptr_t, record *C.oh_log_record) {
 	cgo.Handle(user).Value().(*logger).handler(LogRecord{LogLevel(record.level), text(record.text)})
 }
 
+//export ohgoDiagnosis
+func ohgoDiagnosis(user C.uintptr_t, raw *C.oh_diagnosis) {
+	raw = known(raw)
+	// The channel has room for the one result.
+	cgo.Handle(user).Value().(chan Diagnosis) <- Diagnosis{
+		Text:         text(raw.text),
+		ReportJSON:   text(raw.report_json),
+		StepsFailed:  int(raw.steps_failed),
+		StepsWarning: int(raw.steps_warning),
+		Incomplete:   raw.incomplete != 0,
+	}
+}
+
+//export ohgoDiagnosisDestroyed
+func ohgoDiagnosisDestroyed(user C.uintptr_t) { cgo.Handle(user).Delete() }
+
 //export ohgoLogDestroyed
 func ohgoLogDestroyed(user C.uintptr_t) { cgo.Handle(user).Delete() }

@@ -80,20 +80,9 @@ func NewClient(options ClientOptions) (*Client, error) {
 	if err := abi(); err != nil {
 		return nil, err
 	}
-	o := sized[C.oh_client_options]()
 	c := conv{op: op}
 	defer c.free()
-	o.url, o.api_key, o.user_id = c.text("URL", options.URL), c.text("APIKey", options.APIKey), c.text("UserID", options.UserID)
-	o.token, o.ca_file = c.text("Token", options.Token), c.text("CAFile", options.CAFile)
-	o.hint_url = c.text("HintURL", options.HintURL)
-	o.max_message_bytes = c.size("MaxMessageBytes", options.MaxMessageBytes)
-	o.protocol, o.allow_insecure = C.oh_protocol(options.Protocol), flag(options.AllowInsecure)
-	o.allow_other_hosts, o.receive_custom_events = flag(options.AllowOtherHosts), flag(options.ReceiveCustomEvents)
-	o.proxy, o.interfaces = c.text("Proxy", options.Proxy), c.text("Interfaces", strings.Join(options.Interfaces, ","))
-	o.ip_family, o.relay_only = C.oh_ip_family(options.IPFamily), flag(options.RelayOnly)
-	o.media_port_min = c.number("MediaPortMin", options.MediaPortMin)
-	o.media_port_max = c.number("MediaPortMax", options.MediaPortMax)
-	o.dscp = c.number("DSCP", options.DSCP)
+	o := options.c(&c)
 	if c.err != nil {
 		return nil, c.err
 	}
@@ -105,6 +94,23 @@ func NewClient(options ClientOptions) (*Client, error) {
 	// A backstop only. On a goroutine of its own: freeing waits for a handler that runs.
 	client.cleanup = runtime.AddCleanup(client, func(core *clientCore) { go core.free() }, client.core)
 	return client, nil
+}
+
+// c is the options in C; what they point to belongs to the conv.
+func (options ClientOptions) c(c *conv) C.oh_client_options {
+	o := sized[C.oh_client_options]()
+	o.url, o.api_key, o.user_id = c.text("URL", options.URL), c.text("APIKey", options.APIKey), c.text("UserID", options.UserID)
+	o.token, o.ca_file = c.text("Token", options.Token), c.text("CAFile", options.CAFile)
+	o.hint_url = c.text("HintURL", options.HintURL)
+	o.max_message_bytes = c.size("MaxMessageBytes", options.MaxMessageBytes)
+	o.protocol, o.allow_insecure = C.oh_protocol(options.Protocol), flag(options.AllowInsecure)
+	o.allow_other_hosts, o.receive_custom_events = flag(options.AllowOtherHosts), flag(options.ReceiveCustomEvents)
+	o.proxy, o.interfaces = c.text("Proxy", options.Proxy), c.text("Interfaces", strings.Join(options.Interfaces, ","))
+	o.ip_family, o.relay_only = C.oh_ip_family(options.IPFamily), flag(options.RelayOnly)
+	o.media_port_min = c.number("MediaPortMin", options.MediaPortMin)
+	o.media_port_max = c.number("MediaPortMax", options.MediaPortMax)
+	o.dscp = c.number("DSCP", options.DSCP)
+	return o
 }
 
 // Close closes the client and its calls, as Call.Close does. It waits for handlers in progress on

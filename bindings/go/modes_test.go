@@ -1,4 +1,4 @@
-// Rows pull and network-options of tests/scenarios.md, and the other ways to receive: channels, and their behaviour without a reader.
+// Rows pull, network-options and diagnose of tests/scenarios.md, and the other ways to receive: channels, and their behaviour without a reader.
 
 package offhook_test
 
@@ -311,6 +311,45 @@ func TestNetworkOptions(t *testing.T) {
 	call, err := client.Join(within(t, long), offhook.CallOptions{CallID: unique("network")})
 	must(t, err)
 	must(t, call.Close())
+}
+
+// Row diagnose.
+func TestDiagnose(t *testing.T) {
+	const token = "head5ecretHead.pay5ecretLoad.sig5ecretNature0123"
+	options := offhook.DiagnoseOptions{
+		Client: offhook.ClientOptions{URL: sfuURL(t), UserID: unique("doctor"), Token: token}, CallID: unique("diagnosis"),
+	}
+	good, err := offhook.Diagnose(within(t, long), options)
+	must(t, err)
+	if !good.OK() || !strings.Contains(good.ReportJSON, `"publisher"`) {
+		t.Errorf("%s", good.Text)
+	}
+	if strings.Contains(good.Text+good.ReportJSON, "5ecret") {
+		t.Errorf("a secret is in %s", good.Text)
+	}
+	bad, err := offhook.Diagnose(within(t, long), offhook.DiagnoseOptions{Client: offhook.ClientOptions{URL: "http://127.0.0.1:1"}})
+	must(t, err)
+	if bad.OK() || bad.StepsFailed != 1 || bad.Incomplete || !strings.Contains(bad.ReportJSON, `"cause":"refused"`) {
+		t.Errorf("%+v", bad)
+	}
+	for name, change := range map[string]func(*offhook.DiagnoseOptions){
+		"url":               func(o *offhook.DiagnoseOptions) { o.Client.URL = "" },
+		"timeout_ms":        func(o *offhook.DiagnoseOptions) { o.Timeout = time.Millisecond },
+		"oh_ice_server.url": func(o *offhook.DiagnoseOptions) { o.ICEServers = make([]offhook.ICEServer, 1) },
+		"ice_server_count":  func(o *offhook.DiagnoseOptions) { o.ICEServers = make([]offhook.ICEServer, 40) },
+		"CallID":            func(o *offhook.DiagnoseOptions) { o.CallID = "a\x00b" },
+	} {
+		options := offhook.DiagnoseOptions{Client: offhook.ClientOptions{URL: "http://127.0.0.1:1"}}
+		change(&options)
+		if _, err := offhook.Diagnose(within(t, long), options); !errors.Is(err, offhook.ErrArgument) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cancel(errors.New("enough"))
+	if _, err := offhook.Diagnose(ctx, options); err != nil && err.Error() != "enough" {
+		t.Errorf("%v", err)
+	}
 }
 
 // Each error has the text of its own failure, whatever thread its goroutine runs on.

@@ -34,6 +34,7 @@ ohgo_result ohgo_client_new(const oh_client_options *options)
 static void on_event(void *user, oh_call call, const oh_event *event);
 static void on_audio(void *user, oh_call call, const oh_audio_frame *frame);
 static void on_log(void *user, const oh_log_record *record);
+static void on_diagnosis(void *user, const oh_diagnosis *diagnosis);
 
 static void call_destroy(void *user)
 {
@@ -43,6 +44,23 @@ static void call_destroy(void *user)
 static void log_destroy(void *user)
 {
     ohgoLogDestroyed((uintptr_t)user);
+}
+
+static void diagnosis_destroy(void *user)
+{
+    ohgoDiagnosisDestroyed((uintptr_t)user);
+}
+
+ohgo_result ohgo_diagnose(const oh_diagnose_options *options, const oh_client_options *client, const oh_ice_server *servers,
+                          uintptr_t user)
+{
+    enum { MOST = 32 }; /* more than the library takes: it then says so */
+    const oh_ice_server *pointers[MOST];
+    oh_diagnose_options copy = *options;
+    for (size_t i = 0; i < copy.ice_server_count && i < MOST; i++) pointers[i] = servers + i;
+    copy.client = client;
+    copy.ice_servers = copy.ice_server_count ? pointers : NULL;
+    return done(oh_diagnose(&copy, on_diagnosis, (void *)user, diagnosis_destroy), 0);
 }
 
 ohgo_result ohgo_call_join(uint64_t client, const oh_call_options *options, uintptr_t user, int with_audio)
@@ -267,6 +285,11 @@ void ohgo_track_free(uint64_t track) { oh_track_free(TRACK); }
 static void on_log(void *user, const oh_log_record *record)
 {
     ohgoLog((uintptr_t)user, (oh_log_record *)record);
+}
+
+static void on_diagnosis(void *user, const oh_diagnosis *diagnosis)
+{
+    ohgoDiagnosis((uintptr_t)user, (oh_diagnosis *)diagnosis);
 }
 
 #ifndef OHGO_BENCH

@@ -59,6 +59,9 @@ ohgo_result ohgo_track_get_stats(uint64_t track, oh_track_stats *stats);
 ohgo_result ohgo_track_set_muted(uint64_t track, oh_bool muted);
 
 ohgo_result ohgo_access_token_create(const oh_access_token_options *options, char *buf, size_t buf_size, size_t *length);
+/* user: the number of a cgo.Handle; client and servers are set here, so that no Go memory holds a Go pointer. */
+ohgo_result ohgo_diagnose(const oh_diagnose_options *options, const oh_client_options *client, const oh_ice_server *servers,
+                          uintptr_t user);
 ohgo_result ohgo_log_set(oh_log_level level, uintptr_t user); /* user 0: no handler */
 ohgo_result ohgo_limits_set(const oh_limits *limits);
 ohgo_result ohgo_network_report(oh_network_change change);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the Debian packages from the release build; called by scripts/dist.sh with WORK, OUT, VERSION and ABI. No
-# debhelper: four packages of a few files each. dpkg-shlibdeps computes the dependencies.
+# debhelper: five packages of a few files each. dpkg-shlibdeps computes the dependencies.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 deb=$WORK/deb
@@ -29,6 +29,8 @@ move $lib usr/lib/"$multiarch"/liboffhook.so.*
 chmod 644 "$deb/$lib/usr/lib/$multiarch"/liboffhook.so.*.*   # as Debian policy requires
 move liboffhook-dev usr/include usr/lib/"$multiarch"/liboffhook.so usr/lib/"$multiarch"/liboffhook.a usr/lib/"$multiarch"/{pkgconfig,cmake}
 move $lib-dbgsym usr/lib/debug
+move offhook usr/bin/offhook usr/share/man/man1/offhook.1
+gzip -9n "$deb/offhook/usr/share/man/man1/offhook.1"
 rest=$(find . ! -type d)
 [ -z "$rest" ] || { echo "deb: in no package: $rest" >&2; exit 1; }
 cd - >/dev/null
@@ -52,11 +54,12 @@ needs() { # PACKAGE FILE
 if command -v dpkg-shlibdeps >/dev/null 2>&1; then
   library_needs=$(needs $lib "$(echo "$deb/$lib/usr/lib/$multiarch"/liboffhook.so.*.*)")
   sfu_needs=$(needs offhook-sfu "$deb/offhook-sfu/usr/bin/offhook-sfu")
+  program_needs=$(needs offhook "$deb/offhook/usr/bin/offhook")
 else
   echo "deb: no dpkg-shlibdeps (apt-get install dpkg-dev): the packages depend on any libc6" >&2
-  library_needs="libc6, libgcc-s1" sfu_needs="libc6, libgcc-s1"
+  library_needs="libc6, libgcc-s1" sfu_needs="libc6, libgcc-s1" program_needs="libc6, libgcc-s1"
 fi
-[ -n "$library_needs" ] && [ -n "$sfu_needs" ] || { echo "deb: dpkg-shlibdeps found no dependency" >&2; exit 1; }
+[ -n "$library_needs" ] && [ -n "$sfu_needs" ] && [ -n "$program_needs" ] || { echo "deb: dpkg-shlibdeps found no dependency" >&2; exit 1; }
 
 # The symbols that programs may link with, and the version that introduced each: packaging/deb has the list.
 have=$(nm -D --defined-only "$deb/$lib/usr/lib/$multiarch"/liboffhook.so.*.* | awk '$2 != "A" { sub("@@", "@", $3); print $3 }' | sort)
@@ -96,10 +99,12 @@ control $lib-dbgsym debug "$lib (= $revision)" "line tables of liboffhook1" " Fo
   "Multi-Arch: same\nBuild-Ids: $id\n"
 control liboffhook-dev libdevel "$lib (= $revision)" "SFU calls for any language (development files)" \
   "$intro\n .\n The header, which is the manual, the static library, files for\n pkg-config and CMake, the documentation as pages, and examples." "Multi-Arch: same\n"
+control offhook net "$program_needs" "SFU calls for any language (tools)" \
+  "$intro\n .\n The program offhook: offhook doctor finds out why a call does not\n connect."
 control offhook-sfu net "$sfu_needs" "development SFU for offhook" \
   "$intro\n .\n A whole SFU with its coordinator in one process, for tests and demos on\n one machine: it verifies no tokens."
 
-for package in $lib $lib-dbgsym liboffhook-dev offhook-sfu; do
+for package in $lib $lib-dbgsym liboffhook-dev offhook offhook-sfu; do
   find "$deb/$package" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
   dpkg-deb --root-owner-group --threads-max=1 -Zxz -z6 --build "$deb/$package" "$OUT/${package}_${revision}_$arch.deb" >/dev/null
   echo "ok ${package}_${revision}_$arch.deb"

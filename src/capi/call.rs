@@ -290,7 +290,7 @@ unsafe fn settings(
 
 /// The call's id. A token that names its room leads there, whatever the application asks for: better said
 /// than found out.
-fn which_call(bound: Option<String>, id: Option<String>) -> Result<String> {
+pub(super) fn which_call(bound: Option<String>, id: Option<String>) -> Result<String> {
     match (id, bound) {
         (Some(id), Some(room)) if id != room => {
             Err(argument("oh_call_options.call_id is not the call that the token is for (claim video.room)"))

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::core::model::{Failure, FailureKind};
 use crate::error::{Code, Error, Secret};
+use crate::rtc::engine::NetworkPolicy;
 use crate::session::Connection;
 use crate::signalling::{Net, NetOptions, Service, ServiceOptions};
 use std::{
@@ -123,14 +124,20 @@ pub unsafe extern "C" fn oh_client_new(options: *const oh_client_options, client
     })
 }
 
+/// The options of a client, checked, before anything is made of them.
+pub(super) struct Checked {
+    pub service: Service,
+    pub options: ServiceOptions,
+    pub net: NetOptions,
+    pub policy: NetworkPolicy,
+}
+
+/// `user`: a user id is required.
+///
 /// # Safety
-/// As `oh_client_new`.
-unsafe fn make(options: *const oh_client_options) -> crate::error::Result<oh_client> {
-    if options.is_null() {
-        return Err(argument("oh_client_new: options must not be NULL; url is required"));
-    }
+/// The texts of `options` must be NULL or NUL-terminated.
+pub(super) unsafe fn check(options: &oh_client_options, user: bool) -> crate::error::Result<Checked> {
     // SAFETY: by the caller's contract, here and for the texts below.
-    let options = unsafe { read(options)? };
     let (url, api_key, user_id, token, ca_file, hint_url) = unsafe {
         (
             required(options.url, "oh_client_options.url")?.trim().to_owned(),
@@ -159,9 +166,11 @@ unsafe fn make(options: *const oh_client_options) -> crate::error::Result<oh_cli
     }
     let token = Secret::new(token.unwrap_or_default());
     let claim = service.user_claim();
-    let user_id = user_id.or_else(|| service.user_of(&token)).ok_or_else(|| {
-        argument(format!("oh_client_options.user_id is missing, and the token has no claim {claim} to take it from"))
-    })?;
+    let user_id = user_id.or_else(|| service.user_of(&token));
+    if user && user_id.is_none() {
+        let text = format!("oh_client_options.user_id is missing, and the token has no claim {claim} to take it from");
+        return Err(argument(text));
+    }
     let mut limits = service.limits();
     match options.max_message_bytes {
         0 => {}
@@ -169,25 +178,37 @@ unsafe fn make(options: *const oh_client_options) -> crate::error::Result<oh_cli
         _ => return Err(argument("oh_client_options.max_message_bytes must be 0 or 1024 to 67108864")),
     }
     // SAFETY: by the caller's contract.
-    let (policy, proxy) = unsafe { (network::policy(&options)?, network::proxy(&options)?) };
-    let net = Net::new(NetOptions {
+    let (policy, proxy) = unsafe { (network::policy(options)?, network::proxy(options)?) };
+    let net = NetOptions {
         insecure_allowed: options.allow_insecure != 0,
         ca_file: ca_file.map(Into::into),
         other_hosts_allowed: options.allow_other_hosts != 0,
         proxy,
-    });
-    let net = Arc::new(net.map_err(argument)?);
-    let streams = Arc::new(crate::rtc::ServerStreams::new(net.dialer()));
-    let engine = crate::rtc::default_engine(policy, Some(streams));
+    };
     let options = ServiceOptions {
         url,
         api_key: api_key.unwrap_or_default(),
-        user_id: user_id.clone(),
-        token: token.clone(),
+        user_id: user_id.unwrap_or_default(),
+        token,
         hint_url: hint_url.unwrap_or_default(),
         events: options.receive_custom_events != 0,
         limits,
     };
+    Ok(Checked { service, options, net, policy })
+}
+
+/// # Safety
+/// As `oh_client_new`.
+unsafe fn make(options: *const oh_client_options) -> crate::error::Result<oh_client> {
+    if options.is_null() {
+        return Err(argument("oh_client_new: options must not be NULL; url is required"));
+    }
+    // SAFETY: by the caller's contract.
+    let Checked { service, options, net, policy } = unsafe { check(&read(options)?, true)? };
+    let (user_id, token) = (options.user_id.clone(), options.token.clone());
+    let net = Arc::new(Net::new(net).map_err(argument)?);
+    let streams = Arc::new(crate::rtc::ServerStreams::new(net.dialer()));
+    let engine = crate::rtc::default_engine(policy, Some(streams));
     let protocol = service.connect(net, options).map_err(|f| bad_url(&f))?;
     let connection = Connection { protocol, engine };
     let client = Client { connection, user_id, token, calls: Default::default(), freed: Default::default() };

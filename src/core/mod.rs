@@ -160,6 +160,11 @@ impl Core {
         }
     }
 
+    /// Whether a reconnect with a new session is running.
+    pub fn is_rejoining(&self) -> bool {
+        self.reconnects.is_running() && !self.reconnects.is_fast()
+    }
+
     /// The call has ended: no more outputs.
     pub fn is_over(&self) -> bool {
         self.cx.phase == Phase::Over

@@ -20,6 +20,7 @@ use tokio::{
     sync::OnceCell,
     time::{timeout_at, Instant},
 };
+use tokio_rustls::client::TlsStream;
 use url::Host;
 
 /// What a stream is for.
@@ -103,15 +104,30 @@ impl Dialer {
         let connected = async {
             // Its credentials are for a host that the application or its environment chose.
             let addresses = self.resolve(server, Traffic::Opaque, deadline).await?;
-            let wire = self.connect(server, &addresses, deadline).await?;
-            match server.tls {
-                true => self.encrypt(server, wire, Traffic::Http, deadline).await,
-                false => Ok(wire),
-            }
+            self.connect(server, &addresses, deadline).await
         };
-        let mut wire = connected
+        let wire = connected
             .await
             .map_err(|failure: Failure| Failure { message: format!("proxy: {}", failure.message), ..failure })?;
+        self.ask(proxy, wire, endpoint, deadline).await
+    }
+
+    /// Asks a proxy that is connected for a connection to `endpoint`.
+    pub(super) async fn ask(
+        &self,
+        proxy: &Proxy,
+        wire: Wire,
+        endpoint: &Endpoint,
+        deadline: Instant,
+    ) -> Result<Wire, Failure> {
+        let server = proxy.endpoint();
+        let mut wire = match server.tls {
+            true => self
+                .encrypt(server, wire, Traffic::Http, deadline)
+                .await
+                .map_err(|failure| Failure { message: format!("proxy: {}", failure.message), ..failure })?,
+            false => wire,
+        };
         match timeout_at(deadline, proxy.request(&mut wire, endpoint)).await {
             Ok(opened) => opened.map(|()| wire),
             Err(_) => {
@@ -128,7 +144,22 @@ impl Dialer {
         traffic: Traffic,
         deadline: Instant,
     ) -> Result<Wire, Failure> {
-        let connectors = self.tls.get_or_try_init(|| tls::load(self.ca_file.clone())).await?;
+        match self.handshake(endpoint, wire, traffic, deadline).await {
+            Ok(stream) => Ok(Box::new(stream)),
+            Err((failure, _)) => Err(failure),
+        }
+    }
+
+    /// Starts TLS. A failure comes with its cause in one word.
+    pub(super) async fn handshake(
+        &self,
+        endpoint: &Endpoint,
+        wire: Wire,
+        traffic: Traffic,
+        deadline: Instant,
+    ) -> Result<TlsStream<Wire>, (Failure, &'static str)> {
+        let loaded = self.tls.get_or_try_init(|| tls::load(self.ca_file.clone())).await;
+        let connectors = loaded.map_err(|failure| (failure, "ca_file"))?;
         let connector = match traffic {
             Traffic::Http => &connectors.http,
             Traffic::Opaque => &connectors.opaque,
@@ -137,15 +168,20 @@ impl Dialer {
             Host::Ipv6(address) => address.to_string(),
             other => other.to_string(),
         })
-        .map_err(|_| tls::failure(endpoint, "its name is not valid in a certificate"))?;
+        .map_err(|_| (tls::failure(endpoint, "its name is not valid in a certificate"), "tls"))?;
         match timeout_at(deadline, connector.connect(name, wire)).await {
-            Err(_) => Err(timed_out(endpoint, "the TLS handshake")),
-            Ok(Ok(stream)) => Ok(Box::new(stream)),
-            Ok(Err(error)) => Err(tls::failure(endpoint, &tls::explain(&error))),
+            Err(_) => Err((timed_out(endpoint, "the TLS handshake"), "timeout")),
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(error)) => Err((tls::failure(endpoint, &tls::explain(&error)), tls::cause(&error))),
         }
     }
 
-    async fn resolve(
+    /// The proxy for a server; `None`: it is connected directly.
+    pub(super) fn proxy(&self, endpoint: &Endpoint, traffic: Traffic) -> Option<&Proxy> {
+        self.proxies.of(endpoint, traffic)
+    }
+
+    pub(super) async fn resolve(
         &self,
         endpoint: &Endpoint,
         traffic: Traffic,

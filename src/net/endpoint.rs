@@ -60,7 +60,7 @@ impl Endpoint {
     }
 
     /// Loopback by the URL alone: 127.0.0.0/8, ::1 or localhost.
-    pub(super) fn is_loopback(&self) -> bool {
+    pub(crate) fn is_loopback(&self) -> bool {
         match self.host {
             Host::Domain(_) => self.name().eq_ignore_ascii_case("localhost"),
             _ => self.address().is_some_and(|address| address.to_canonical().is_loopback()),

@@ -9,6 +9,7 @@ mod endpoint;
 mod proxy;
 mod race;
 mod stream;
+mod survey;
 pub(crate) mod text;
 mod tls;
 
@@ -19,3 +20,4 @@ pub use proxy::understand as understand_proxy;
 pub(crate) use proxy::Proxies;
 pub use proxy::{system_environment, Environment};
 pub(crate) use stream::Stream;
+pub(crate) use survey::{connect_each, Hop};

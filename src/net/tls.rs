@@ -188,6 +188,25 @@ pub(super) fn explain(error: &io::Error) -> String {
     }
 }
 
+/// The cause of a failed handshake in one word, for programs.
+pub(super) fn cause(error: &io::Error) -> &'static str {
+    use CertificateError as C;
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidCertificate(why)) => match why {
+            C::Expired | C::ExpiredContext { .. } => "certificate_expired",
+            C::NotValidYet | C::NotValidYetContext { .. } => "certificate_not_valid_yet",
+            C::Revoked => "certificate_revoked",
+            C::UnknownIssuer => "certificate_unknown_issuer",
+            C::NotValidForName | C::NotValidForNameContext { .. } => "certificate_wrong_host",
+            C::Other(why) if why.to_string() == "CaUsedAsEndEntity" => "certificate_is_ca",
+            _ => "certificate_invalid",
+        },
+        Some(rustls::Error::InvalidMessage(_)) => "not_tls",
+        Some(_) => "tls",
+        None => "connection_lost",
+    }
+}
+
 fn certificate(why: &CertificateError) -> String {
     use CertificateError as C;
     match why {

@@ -54,6 +54,11 @@ pub(super) fn start(status: Arc<watch::Sender<Status>>) {
     let _ = runtime::spawn_guarded("netwatch", task, |_| {});
 }
 
+/// Whether the socket can be opened.
+pub(super) fn check() -> io::Result<()> {
+    Kernel::open().map(drop)
+}
+
 /// Returns once there is no subscription; then none can be added.
 async fn unwanted(status: &Arc<watch::Sender<Status>>) {
     loop {

@@ -9,7 +9,7 @@ mod kernel;
 #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 mod machine;
 #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
-mod message;
+pub mod message;
 #[cfg(test)]
 mod tests;
 
@@ -54,6 +54,14 @@ fn start(status: Arc<watch::Sender<Status>>) {
 
 #[cfg(not(target_os = "linux"))]
 fn start(_: Arc<watch::Sender<Status>>) {}
+
+/// Whether the machine's network can be watched; the reason if not. Opens a socket for a moment; inside the runtime.
+pub fn can_be_watched() -> Result<(), String> {
+    #[cfg(target_os = "linux")]
+    return kernel::check().map_err(|error| error.kind().to_string());
+    #[cfg(not(target_os = "linux"))]
+    Err("only Linux reports changes to the library".to_owned())
+}
 
 /// One subscription. Dropping the last one ends the watching task.
 #[derive(Debug)]

@@ -270,6 +270,20 @@ pub enum Routes {
     Moved,
 }
 
+/// The pair of addresses that a peer connection uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// Kinds of the candidates (RFC 8445 section 4): "host", "srflx", "prflx" or "relay".
+    pub local_kind: String,
+    pub remote_kind: String,
+    pub local: std::net::SocketAddr,
+    pub remote: std::net::SocketAddr,
+    /// ICE over TCP.
+    pub tcp: bool,
+    /// URL of the TURN server whose address is used; `None`: the connection is direct.
+    pub relay: Option<String>,
+}
+
 /// Creates the media of calls.
 pub trait Engine: Send + Sync + 'static {
     /// For one call. Call it inside the library's tokio runtime.
@@ -321,6 +335,11 @@ pub trait Peer: Send + Sync + 'static {
     /// Diagnostics of the connection attempts.
     fn path(&self) -> Path {
         Path::default()
+    }
+
+    /// The pair in use; `None`: there is none yet.
+    fn pair(&self) -> Option<Pair> {
+        None
     }
 
     /// Closes asynchronously; idempotent. The observer receives `Closed` when it is done, unless it already did.

@@ -8,10 +8,10 @@ pub mod webrtc;
 
 mod gate;
 mod refuse;
-mod routes;
+pub(crate) mod routes;
 mod stream;
 mod streams;
-mod stun;
+pub mod stun;
 mod tasks;
 mod trace;
 mod udp;

@@ -22,7 +22,7 @@ use super::{
     shared::{Command, Shared, Status, COMMANDS},
 };
 use crate::core::model::*;
-use crate::core::{Action, Config, Core, End, EndReason, Event, Input, Op, Output, PeerChange, TrackId};
+use crate::core::{Action, Config, Core, End, EndReason, Event, Input, NetworkChange, Op, Output, PeerChange, TrackId};
 use crate::log::{oh_log, Level};
 use crate::rtc::engine::{MediaCall, PeerOptions, Routes};
 use crate::runtime::{self, Stop};
@@ -255,7 +255,12 @@ impl Actor {
                     &mut self.network,
                     self.loopback_only,
                     || self.media.as_ref().map_or(Routes::Unknown, |media| media.network_changed()),
-                ) => self.input(Input::Network(change)),
+                ) => {
+                    if change != NetworkChange::Offline {
+                        self.signalling.network_changed();
+                    }
+                    self.input(Input::Network(change));
+                }
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                     let now = self.now();
                     self.core.lock().tick(now);

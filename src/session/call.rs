@@ -25,10 +25,11 @@ use crate::dispatch::{Closing, Mailbox};
 use crate::error::{Code, Error, Result, Secret};
 use crate::runtime;
 use crate::signalling::{CallFacts, Protocol};
+use parking_lot::Mutex;
 use std::{
     sync::{
         atomic::{AtomicU64, Ordering},
-        Arc,
+        Arc, Weak,
     },
     time::Duration,
 };
@@ -39,6 +40,9 @@ const RPCS: usize = 1_024;
 
 /// Most tracks of a call, including those that have ended and are not freed.
 const MAX_TRACKS: usize = 4 * MAX_LOCAL_TRACKS;
+
+/// Calls that were left and have not ended yet.
+static LEAVING: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
 
 /// A call. Dropping it leaves.
 #[derive(Debug)]
@@ -72,6 +76,13 @@ impl Call {
         let trace = Trace::new(&options.config, u64::from_ne_bytes(key), Room::OF_A_CALL);
         let (subscribe, transforms) = (options.config.subscribe, options.transforms.clone());
         let shared = Shared::new(&name, mailbox, handed_over, subscribe, options.data, trace, transforms);
+        LEAVING.lock().retain(|leaving| {
+            let Some(leaving) = leaving.upgrade().filter(|leaving| !leaving.has_ended()) else { return false };
+            if *leaving.name == *name {
+                leaving.orders.give(|w| w.stay_away = true);
+            }
+            true
+        });
         shared.secrets.learn(&options.config.token);
         let seed = options.config.seed;
         let dialect = connection.protocol.dialect();
@@ -129,6 +140,10 @@ impl Call {
             track.finish();
         }
         drop(left);
+        let mut leaving = LEAVING.lock();
+        leaving.retain(|leaving| leaving.strong_count() > 0);
+        leaving.push(Arc::downgrade(&self.shared));
+        drop(leaving);
         self.shared.orders.give(|w| w.leave = Some(reason.to_owned()));
     }
 

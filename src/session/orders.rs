@@ -19,6 +19,8 @@ pub(super) struct Waiting {
     pub freed: BTreeSet<TrackId>,
     /// With the reason given.
     pub leave: Option<String>,
+    /// Another call of this process joins as the same participant: this one, which is leaving, must not come back.
+    pub stay_away: bool,
 }
 
 #[derive(Debug, Default)]

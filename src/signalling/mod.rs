@@ -24,4 +24,4 @@ pub mod ws;
 
 pub use net::{Net, NetOptions};
 pub use protocol::{CallFacts, CustomEvent, Link, LinkOptions, LinkReceiver, Protocol, Signalling, SocketIn};
-pub use services::{Service, ServiceOptions};
+pub use services::{Answer, Service, ServiceOptions, Verdict};

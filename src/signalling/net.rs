@@ -18,6 +18,7 @@ use hyper_util::{
     },
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
+use parking_lot::Mutex;
 use std::{
     error::Error,
     fmt,
@@ -76,7 +77,7 @@ impl fmt::Debug for NetOptions {
 pub struct Net {
     dialer: Arc<Dialer>,
     other_hosts_allowed: bool,
-    http: Client<Connector, Full<Bytes>>,
+    http: Mutex<Pool>,
 }
 
 impl fmt::Debug for Net {
@@ -130,13 +131,7 @@ impl Net {
         let NetOptions { insecure_allowed, ca_file, other_hosts_allowed, proxy } = options;
         let proxies = Proxies::new(proxy.as_deref(), environment)?;
         let dialer = Arc::new(Dialer::new(insecure_allowed, ca_file, lookups, proxies));
-        let http = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_FOR)
-            .pool_max_idle_per_host(MAX_IDLE)
-            .http1_max_buf_size(MAX_HEAD)
-            .http1_max_headers(MAX_HEADERS)
-            .build(Connector(dialer.clone()));
+        let http = Mutex::new(pool(&dialer));
         Ok(Self { dialer, other_hosts_allowed, http })
     }
 
@@ -175,6 +170,11 @@ impl Net {
         Ok(url)
     }
 
+    /// The machine has moved to other addresses: pooled connections from the old ones would stay silent.
+    pub(crate) fn network_changed(&self) {
+        *self.http.lock() = pool(&self.dialer);
+    }
+
     pub(crate) fn endpoint(&self, url: &Url) -> Result<Endpoint, Failure> {
         Endpoint::of(url, self.dialer.insecure_allowed())
     }
@@ -193,7 +193,8 @@ impl Net {
         *request.uri_mut() = uri;
         *request.headers_mut() = call.headers;
         let exchange = async {
-            let response = self.http.request(request).await.map_err(|error| explain(&error, &endpoint))?;
+            let http = self.http.lock().clone();
+            let response = http.request(request).await.map_err(|error| explain(&error, &endpoint))?;
             let (head, mut body) = response.into_parts();
             let too_large = || {
                 let text = format!("the reply of {endpoint} is larger than the limit of {} bytes", call.reply_limit);
@@ -219,6 +220,18 @@ impl Net {
             Err(_) => Err(timed_out(&endpoint, "an HTTP request")),
         }
     }
+}
+
+type Pool = Client<Connector, Full<Bytes>>;
+
+fn pool(dialer: &Arc<Dialer>) -> Pool {
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_FOR)
+        .pool_max_idle_per_host(MAX_IDLE)
+        .http1_max_buf_size(MAX_HEAD)
+        .http1_max_headers(MAX_HEADERS)
+        .build(Connector(dialer.clone()))
 }
 
 fn broken(endpoint: &Endpoint, why: &str) -> Failure {

@@ -101,6 +101,9 @@ pub trait Signalling: Send + Sync + fmt::Debug {
         Err(Failure::new(FailureKind::Malformed, "this protocol has no custom events"))
     }
 
+    /// The machine's network has changed: connections from its old addresses are of no use.
+    fn network_changed(&self) {}
+
     /// The call has ended: the listener receives no further events.
     fn end(&self) {}
 

@@ -8,7 +8,8 @@ use super::{ws::WsLimits, Net};
 use crate::core::model::Failure;
 use crate::error::Secret;
 use base64::Engine as _;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+use url::Url;
 
 /// The signalling protocol of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,14 @@ impl Service {
         }
     }
 
+    /// What its servers are called, for people.
+    pub fn server_name(self) -> &'static str {
+        match self {
+            Self::Stream => "Stream coordinator",
+            Self::LiveKit => "LiveKit server",
+        }
+    }
+
     /// The claim of its tokens that names the user.
     pub fn user_claim(self) -> &'static str {
         match self {
@@ -53,6 +62,22 @@ impl Service {
         match self {
             Self::Stream => user_id_of(token),
             Self::LiveKit => livekit::token::read(token).map(|claims| claims.identity).filter(|id| !id.is_empty()),
+        }
+    }
+
+    /// The call that a token admits to, if the protocol's tokens name one.
+    pub fn call_of(self, token: &Secret) -> Option<String> {
+        match self {
+            Self::Stream => None,
+            Self::LiveKit => livekit::token::read(token).map(|claims| claims.room).filter(|room| !room.is_empty()),
+        }
+    }
+
+    /// Whether ids of calls are parts of its paths.
+    pub fn has_ids_in_paths(self) -> bool {
+        match self {
+            Self::Stream => StreamService::dialect().ids_in_paths,
+            Self::LiveKit => LiveKitService::dialect().ids_in_paths,
         }
     }
 
@@ -80,6 +105,65 @@ impl Service {
         let hub = || Arc::new(EventHub::new(coordinator.clone(), token, EventsOptions::default()));
         let events = events.then(hub);
         Ok(Arc::new(StreamService::new(net, coordinator, api_key, limits, hint_url, events)))
+    }
+}
+
+/// What a server answered to the question whether it is one of the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is, and accepts the token.
+    Accepted,
+    /// It is, and requires a token; none was sent.
+    NoToken,
+    /// It is, and refuses the token or the call.
+    Refused,
+    /// It answers HTTP, but not as this service.
+    Other,
+}
+
+/// The answer of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub verdict: Verdict,
+    /// The HTTP status.
+    pub status: u16,
+    /// The server's own text, bounded, without the token.
+    pub text: String,
+}
+
+impl Service {
+    /// The servers of a service by the application's URL.
+    ///
+    /// # Errors
+    /// As [`Net::url`].
+    pub(crate) fn servers(self, net: &Net, url: &str) -> Result<Vec<Url>, Failure> {
+        let urls: Vec<&str> = match self {
+            Self::Stream => vec![url],
+            Self::LiveKit => url.split_whitespace().collect(),
+        };
+        urls.into_iter().map(|url| net.home(url, true)).collect()
+    }
+
+    /// Asks a server by HTTP whether it is one of the service; with a token, whether it accepts that. `call`: type and
+    /// id. Nothing is created, and nobody joins.
+    ///
+    /// # Errors
+    /// There was no answer in HTTP.
+    pub(crate) async fn ask(
+        self,
+        net: &Net,
+        url: &Url,
+        options: &ServiceOptions,
+        call: Option<(&str, &str)>,
+        timeout: Duration,
+    ) -> Result<Answer, Failure> {
+        match self {
+            Self::Stream => {
+                let who = (options.api_key.as_str(), options.user_id.as_str());
+                super::stream::ask(net, url, who, call, &options.token, timeout).await
+            }
+            Self::LiveKit => livekit::ask(net, url, &options.token, timeout).await,
+        }
     }
 }
 

@@ -42,6 +42,8 @@ static void defaults(void)
     DEFAULTS(oh_rpc_options);
     DEFAULTS(oh_remote_track_options);
     DEFAULTS(oh_access_token_options);
+    DEFAULTS(oh_diagnose_options);
+    DEFAULTS(oh_ice_server);
     DEFAULTS(oh_limits);
     DEFAULTS(oh_call_stats);
     DEFAULTS(oh_track_stats);

@@ -31,7 +31,7 @@ static void on_signal(int s)
 }
 
 /* In the child: calls the function of that number. */
-enum { FUNCTIONS = 36 };
+enum { FUNCTIONS = 37 };
 
 static int32_t attempt(const peer *p, int number)
 {
@@ -53,6 +53,7 @@ static int32_t attempt(const peer *p, int number)
     uint32_t u;
     uint64_t id;
     char text[64];
+    oh_diagnose_options diagnosis = OH_INIT(oh_diagnose_options);
 
     where.url = "http://127.0.0.1:1";
     where.user_id = "child";
@@ -96,6 +97,7 @@ static int32_t attempt(const peer *p, int number)
     case 33: return oh_track_clear(p->mic, NULL, NULL);
     case 34: return oh_limits_set(NULL);
     case 35: return oh_call_get_trace(p->call, text, sizeof text, &needed);
+    case 36: return oh_diagnose(&diagnosis, NULL, NULL, NULL);
     default: return OH_OK;
     }
 }

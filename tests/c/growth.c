@@ -65,6 +65,17 @@ static void on_log(void *user, const oh_log_record *record)
     atomic_fetch_add(&records, 1);
 }
 
+static atomic_int diagnoses;
+
+static void on_diagnosis(void *user, const oh_diagnosis *diagnosis)
+{
+    (void)user;
+    KNOWN(oh_diagnosis, diagnosis);
+    CHECK(strstr(diagnosis->text, " ok, ") && diagnosis->report_json[0] == '{');
+    CHECK_EQ(diagnosis->steps_failed, 0);
+    atomic_fetch_add(&diagnoses, 1);
+}
+
 static void check_track(const oh_track_info *track)
 {
     KNOWN(oh_track_info, track);
@@ -179,6 +190,11 @@ int main(void)
         where.user_id = i ? "bob" : "ann";
         TAKES(oh_client_options, where, oh_client_new(&where, &client[i]));
     }
+    oh_diagnose_options diagnose = OH_INIT(oh_diagnose_options);
+    diagnose.client = &where;
+    TAKES(oh_diagnose_options, diagnose, oh_diagnose(&diagnose, on_diagnosis, NULL, NULL));
+    TAKES(oh_client_options, where, oh_diagnose(&diagnose, on_diagnosis, NULL, NULL));
+    while (atomic_load(&diagnoses) < 2) nap(5);
     oh_limits limits = OH_INIT(oh_limits);
     TAKES(oh_limits, limits, oh_limits_set(&limits));
 

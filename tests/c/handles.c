@@ -276,7 +276,7 @@ static const char *const others[] = {
     "oh_struct_init", "oh_client_new", "oh_participants_free", "oh_get_version_number",
     "oh_event_kind_get_name", "oh_call_state_get_name", "oh_event_free", "oh_get_abi_version", "oh_get_version", "oh_log_set",
     "oh_shutdown_wait", "oh_result_get_message", "oh_result_get_name", "oh_get_last_error", "oh_network_report",
-    "oh_access_token_create", "oh_limits_set",
+    "oh_access_token_create", "oh_limits_set", "oh_diagnose",
 };
 
 static int is_known(const char *name)
@@ -384,6 +384,7 @@ static void without_handles(void)
     CHECK_OH(oh_access_token_create(&grant, NULL, 2048, NULL), OH_ERR_ARGUMENT);
     CHECK_OH(oh_access_token_create(&grant, (char *)&token, sizeof token, NULL), OH_ERR_BUFFER);
     UNTOUCHED(OH_ERR_BUFFER, token);
+    CHECK_OH(oh_diagnose(NULL, NULL, NULL, NULL), OH_ERR_ARGUMENT);
     CHECK_OH(oh_network_report(-1), OH_ERR_ARGUMENT);
     CHECK_OH(oh_network_report(0), OH_ERR_ARGUMENT);
     CHECK_OH(oh_network_report(4), OH_ERR_ARGUMENT);

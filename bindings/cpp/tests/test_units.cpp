@@ -204,6 +204,40 @@ TEST("network-options")
     ann.close();
 }
 
+TEST("diagnose")
+{
+    diagnose_options o;
+    o.client = options_for(unique("ann"));
+    o.client.token = "head5ecretHead.pay5ecretLoad.sig5ecretNature0123";
+    o.call_id = unique("diagnosis");
+    const diagnosis good = diagnose_wait(o).value();
+    if (!good.ok() || good.report_json.find("\"publisher\"") == std::string::npos) FAIL(good.text);
+    CHECK(good.text.find("5ecret") == std::string::npos && good.report_json.find("5ecret") == std::string::npos);
+    CHECK_EQ(good.incomplete, false);
+
+    o = diagnose_options();
+    o.client.url = "http://127.0.0.1:1";
+    o.timeout = 10s;
+    const diagnosis bad = diagnose_wait(o).value();
+    CHECK_EQ(bad.steps_failed, 1u);
+    if (bad.ok() || bad.report_json.find("\"cause\":\"refused\"") == std::string::npos) FAIL(bad.report_json);
+
+    const auto refused = [](const char *name, auto &&change) {
+        diagnose_options wrong;
+        wrong.client.url = "http://127.0.0.1:1";
+        change(wrong);
+        const auto r = diagnose(wrong, [](diagnosis) { FAIL("the handler was called"); });
+        CHECK_EQ(r.code(), errc::argument);
+        if (r.error().text().find(name) == std::string::npos) FAIL(r.error().text());
+    };
+    refused("url", [](diagnose_options &w) { w.client.url.clear(); });
+    refused("timeout_ms", [](diagnose_options &w) { w.timeout = 1ms; });
+    refused("oh_ice_server.url", [](diagnose_options &w) { w.ice_servers.resize(1); });
+    refused("ice_server_count", [](diagnose_options &w) { w.ice_servers.resize(17); });
+    refused("call_id", [](diagnose_options &w) { w.call_id = std::string("a\0b", 3); });
+    CHECK_ERR(diagnose(o, nullptr), errc::argument);
+}
+
 TEST("moved-from")
 {
     client a, b = std::move(a);

@@ -1,5 +1,5 @@
 """test_calls.py: calls with asyncio (rows of tests/scenarios.md: join, send-receive, mute, participants, leave,
-leave-twice, trace, late-offers, reconnect, token, unsupported, hundred, network-options)."""
+leave-twice, trace, late-offers, reconnect, token, unsupported, hundred, network-options, diagnose)."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ import time
 import offhook
 import pytest
 from offhook import CallState
-from support import Record, TOKEN, Talker, client, ctl, deadline, live, sessions, threads, unique, until
+from support import Record, TOKEN, Talker, URL, client, ctl, deadline, live, sessions, threads, unique, until
 
 
 @deadline(20)
@@ -70,6 +70,28 @@ async def test_network_options():
     }  # fmt: skip
     async with client(unique("ann"), **right) as c:
         assert (await c.join(unique("room"))).state == CallState.JOINED
+
+
+@deadline(40)
+async def test_diagnose():
+    """Row diagnose: all is well with the SFU; a closed port is one failed step; wrong options are refused by name."""
+    token = "head5ecretHead.pay5ecretLoad.sig5ecretNature0123"
+    who = {"user_id": unique("doctor"), "token": token}
+    good = await offhook.diagnose(URL, call_id=unique("diagnosis"), **who)
+    assert good.ok and '"publisher"' in good.report_json, good.text
+    assert "5ecret" not in good.text + good.report_json and good.steps_failed == 0
+    bad = await asyncio.to_thread(offhook.blocking.diagnose, "http://127.0.0.1:1")
+    assert not bad.ok and bad.steps_failed == 1 and '"cause":"refused"' in bad.report_json, bad.text
+    assert not bad.incomplete and bad.steps_warning >= 0
+    turn = offhook.IceServer("turn:127.0.0.1:1", "user", "turn5ecret")
+    assert "5ecret" not in repr(turn)
+    wrong = (
+        ("url", {"url": ""}), ("timeout_ms", {"timeout_ms": 1}), ("oh_ice_server.url", {"ice_servers": [offhook.IceServer("")]}),
+        ("ice_server_count", {"ice_servers": [turn] * 17}), ("NUL", {"call_id": "a\0b"}), ("proxy", {"proxy": "ftp://x"}),
+    )  # fmt: skip
+    for name, options in wrong:
+        with pytest.raises(offhook.ArgumentError, match=name):
+            await offhook.diagnose(**{"url": "http://127.0.0.1:1", **options})
 
 
 @deadline(20)

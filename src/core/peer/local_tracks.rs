@@ -288,7 +288,7 @@ impl LocalTracks {
                 };
             }
         }
-        if !ok {
+        if !ok && !cx.is_draining() {
             // Media already follows the application; only remote displays may be outdated.
             cx.event(Event::Error(Error::new(
                 Code::Network,

@@ -224,6 +224,28 @@ fn in_a_rejoin_what_comes_up_in_time_sends_the_rest() {
 }
 
 #[test]
+fn a_rejoin_that_must_not_come_back_ends_at_once() {
+    let mut sim = busy(DIALECT);
+    assert!(!sim.core.is_rejoining());
+    sim.lose_socket();
+    assert!(!sim.core.is_rejoining(), "FAST keeps the session");
+    sim.run(ms(50));
+    sim.on(|o| if matches!(o, Output::Admit { .. }) { Reply::Hold } else { Reply::Good });
+    sim.peer(PeerKind::Publisher, PeerChange::Failed);
+    drain(&mut sim);
+    sim.run(ms(100));
+    assert!(sim.core.is_rejoining() && !sim.core.is_over());
+    sim.input(Input::Drained);
+    sim.run(ms(10));
+    assert!(sim.core.is_over());
+    sim.good();
+    sim.mark();
+    sim.release();
+    sim.run(ms(100));
+    assert_eq!(sim.count(|o| matches!(o, Output::OpenSocket { .. })), 0);
+}
+
+#[test]
 fn in_a_rejoin_an_attempt_that_comes_too_late_is_not_awaited() {
     // Leave before the admission fails, and after it.
     for first in [true, false] {

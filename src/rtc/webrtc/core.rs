@@ -30,6 +30,7 @@ use parking_lot::Mutex;
 use rtc::crypto::RTCCryptoProvider;
 use rtc::peer_connection::event::RTCPeerConnectionEvent as Event;
 use rtc::peer_connection::state::{RTCIceConnectionState, RTCPeerConnectionState};
+use rtc::peer_connection::transport::RTCIceCandidate;
 use rtc::peer_connection::{RTCPeerConnection, RTCPeerConnectionBuilder};
 use rtc::sansio::Protocol;
 use rtc::shared::{TaggedBytesMut, TransportContext, TransportProtocol};
@@ -360,6 +361,39 @@ impl Core {
     /// Whether media leaves this machine. During an ICE restart no pair is selected, and the engine drops it.
     pub(super) fn sends_media(&self) -> bool {
         self.is_connected() && !self.checking
+    }
+
+    /// The pair in use.
+    pub(super) fn pair(&mut self) -> Option<Pair> {
+        let senders: Vec<_> = self.pc.get_senders().collect();
+        let receivers: Vec<_> = self.pc.get_receivers().collect();
+        // All transceivers share one transport, which is read through any of them.
+        let mut pair = self.pc.sctp().and_then(|sctp| sctp.transport().ice_transport().get_selected_candidate_pair());
+        for id in senders {
+            pair = pair.or_else(|| {
+                self.pc.rtp_sender(id)?.transport().and_then(|t| t.ice_transport().get_selected_candidate_pair())
+            });
+        }
+        for id in receivers {
+            pair = pair.or_else(|| {
+                self.pc.rtp_receiver(id)?.transport().and_then(|t| t.ice_transport().get_selected_candidate_pair())
+            });
+        }
+        let pair = pair?;
+        let (local, remote) = (pair.local(), pair.remote());
+        let at = |candidate: &RTCIceCandidate| -> Option<SocketAddr> {
+            Some(SocketAddr::new(candidate.address.parse().ok()?, candidate.port))
+        };
+        let (local_at, remote_at) = (at(local)?, at(remote)?);
+        let relay = self.relays.iter().find(|relay| relay.relayed == Some(local_at)).map(|relay| relay.url.clone());
+        Some(Pair {
+            local_kind: local.typ.to_string(),
+            remote_kind: remote.typ.to_string(),
+            local: local_at,
+            remote: remote_at,
+            tcp: local.protocol.to_string().eq_ignore_ascii_case("tcp"),
+            relay,
+        })
     }
 
     fn feed(&mut self, now: Instant, path: TransportContext, message: BytesMut) {

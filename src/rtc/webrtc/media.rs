@@ -26,7 +26,10 @@ use std::time::Duration;
 const PUBLISHER_TICK: Duration = Duration::from_millis(5);
 /// Unanswered ticks after which the publisher gives up a candidate pair: 30 s of them.
 const PUBLISHER_MAX_CHECKS: u16 = 6000;
-/// How long a pair with a peer-reflexive address waits for a better one.
+/// The same for a pair with a relay. A direct pair needs one round trip, a relay at least four: it loses without a wait,
+/// unless packets are lost.
+const RELAY_WAIT: Duration = Duration::from_millis(150);
+/// How long a pair with a reflexive address waits for a better one.
 const PRFLX_WAIT: Duration = Duration::from_millis(20);
 pub(super) const OPUS: &str = "audio/opus";
 pub(super) const RED: &str = "audio/red";
@@ -98,6 +101,8 @@ pub(super) fn setting_engine(
         // A check of the SFU may overtake its candidate. The pair is equally good, because SFUs are not behind a NAT
         // that a better pair would avoid.
         .with_prflx_acceptance_min_wait(Some(PRFLX_WAIT))
+        .with_srflx_acceptance_min_wait(Some(PRFLX_WAIT))
+        .with_relay_acceptance_min_wait(Some(RELAY_WAIT))
         .with_ice_timeouts(disconnected_after, None, keepalive)
         .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(MAX_DATA_MESSAGE as u32))
         .with_sctp_max_receive_buffer_size(RECEIVE_BUFFER)

@@ -75,6 +75,10 @@ impl Peer for PcPeer {
         self.0.trace.path()
     }
 
+    fn pair(&self) -> Option<Pair> {
+        self.0.call(|core, _| Ok(core.pair())).ok().flatten()
+    }
+
     fn close(&self) {
         self.0.start_close();
     }

@@ -29,7 +29,7 @@ impl Actor {
     }
 
     pub(super) fn on_orders(&mut self, mut first: Option<Command>) {
-        let Waiting { close_subscriber, close_publisher, want_data, muted, mut freed, leave } =
+        let Waiting { close_subscriber, close_publisher, want_data, muted, mut freed, leave, stay_away } =
             self.shared.orders.take();
         if close_subscriber {
             self.input(Input::ClosePeer(PeerKind::Subscriber));
@@ -60,6 +60,10 @@ impl Actor {
         }
         if let Some(reason) = leave {
             self.leave(reason);
+        }
+        if stay_away && self.core.lock().is_rejoining() {
+            // A new session would replace the one that joins now. What is not sent yet is reported.
+            self.input(Input::Drained);
         }
     }
 

@@ -6,6 +6,7 @@
 //! list, [`data`] encodes and decodes data channel messages, [`token`] creates and reads access tokens. Wire types
 //! (crate `offhook-proto`) stay inside this folder. Must not know: anything above signalling.
 
+mod ask;
 pub mod data;
 mod incoming;
 mod local_track;
@@ -19,6 +20,7 @@ pub mod token;
 #[doc(hidden)]
 pub mod wire;
 
+pub(crate) use ask::ask;
 #[doc(hidden)]
 pub use service::media_owner;
 pub use service::{LiveKitService, MAX_MESSAGE};

@@ -5,6 +5,7 @@
 //! finds the nearest edge, [`events`] is the coordinator's own socket and [`EventHub`] keeps one for all calls of a
 //! client. Wire types (crate `offhook-proto`) stay inside this folder. Must not know: anything above signalling.
 
+mod ask;
 mod convert;
 pub mod coordinator;
 pub mod events;
@@ -18,6 +19,8 @@ pub mod socket;
 #[doc(hidden)]
 pub mod untrusted;
 mod watching;
+
+pub(crate) use ask::ask;
 
 pub use super::protocol::{CustomEvent, SocketIn};
 pub use coordinator::{CallInfo, Coordinator};

@@ -109,6 +109,10 @@ impl Signalling for StreamCall {
         *self.listener.lock() = Some(listener);
     }
 
+    fn network_changed(&self) {
+        self.service.net.network_changed();
+    }
+
     fn offer_token(&self, token: &Secret) {
         if let Some(events) = self.service.events.as_ref().filter(|_| !token.is_empty()) {
             events.offer_token(token);

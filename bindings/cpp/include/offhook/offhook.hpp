@@ -24,6 +24,7 @@
 #include "call.hpp"
 #include "client.hpp"
 #include "constants.hpp"
+#include "diagnose.hpp"
 #include "events.hpp"
 #include "handlers.hpp"
 #include "library.hpp"

@@ -11,6 +11,7 @@ Client and Call are for asyncio; offhook.blocking has the same for threads. READ
 
 from . import blocking
 from ._base import Cleared, Publisher, Subscriber
+from ._diagnose import Diagnosis, IceServer, diagnose
 from ._native import ABI_VERSION, abi_version, library_path, version, version_number
 from .aio import AudioHandler, Call, Client, EventHandler, Joining, TokenHandler, Track
 from .audio import AudioFrame, Samples
@@ -48,8 +49,8 @@ __all__ = [
     "AudioHandler", "AudioLevel", "AudioTrackOptions", "AuthError", "BufferTooSmallError", "Call",
     "CallCancelledError", "CallOptions", "CallState", "Capability", "Cleared", "Client", "ClientOptions",
     "ClosedError", "ConnectionQuality", "ConnectionQualityChanged", "Counts", "CustomEvent", "DataEvent",
-    "DataOptions", "Direction", "DominantSpeaker", "Dtmf", "EmptyError", "EndReason", "Ended", "Error", "ErrorEvent",
-    "Event", "EventHandler", "EventKind", "FOREVER", "ForkedError", "FullError", "HandleError", "IceServerEvent",
+    "DataOptions", "Diagnosis", "Direction", "DominantSpeaker", "Dtmf", "EmptyError", "EndReason", "Ended", "Error", "ErrorEvent",
+    "Event", "EventHandler", "EventKind", "FOREVER", "ForkedError", "FullError", "HandleError", "IceServer", "IceServerEvent",
     "InsecureError", "InternalError", "IpFamily", "Joined", "Joining", "LeaveReason", "LimitError", "Limits", "LocalTrackEvent",
     "LocalTrackFailed", "LocalTrackPublished", "LogHandler", "LogLevel", "Lost", "MediaError", "MediaEvent",
     "NetworkChange", "NetworkError", "Participant", "ParticipantEvent", "ParticipantJoined", "ParticipantKind",
@@ -59,7 +60,7 @@ __all__ = [
     "Stats", "Subscriber", "SubscriptionPermission", "TextEvent", "TextPart", "TimedOutError", "TlsError",
     "TokenHandler", "TokenNeeded", "Track", "TrackEvent", "TrackInfo", "TrackPublished", "TrackSource", "TrackStats",
     "TrackUnpublished", "UnknownEvent", "UnplayableEvent", "UnplayableReason", "UnpublishCause", "Unsent",
-    "UnsupportedError", "VideoLayer", "WouldDeadlockError", "abi_version", "blocking", "create_access_token",
+    "UnsupportedError", "VideoLayer", "WouldDeadlockError", "abi_version", "blocking", "create_access_token", "diagnose",
     "library_path", "report_network", "result_message", "result_name", "set_limits", "set_log", "shutdown",
     "state_name", "version", "version_number",
 ]  # fmt: skip

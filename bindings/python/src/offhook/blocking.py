@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from ._base import BaseCall, BaseClient, BaseTrack, freed_with
+from ._diagnose import diagnose_wait as diagnose
 from ._native import check, ffi, lib, on_exit, structure
 from .audio import AudioFrame, Samples, flat, frame_of
 from .enums import CallState, Result

@@ -14,6 +14,9 @@ extension oh_remote_track_options: CStructure {}
 extension oh_data_options: CStructure {}
 extension oh_rpc_options: CStructure {}
 extension oh_access_token_options: CStructure {}
+extension oh_diagnose_options: CStructure {}
+extension oh_ice_server: CStructure {}
+extension oh_diagnosis: CStructure {}
 extension oh_limits: CStructure {}
 extension oh_call_stats: CStructure {}
 extension oh_track_stats: CStructure {}

@@ -1,5 +1,5 @@
 // CallTests.swift - calls: rows join, send-receive, mute, participants, leave, leave-twice, trace, late-offers,
-// reconnect, network-options of tests/scenarios.md.
+// reconnect, network-options, diagnose of tests/scenarios.md.
 import Offhook
 import Synchronization
 import XCTest
@@ -80,6 +80,38 @@ final class CallTests: XCTestCase {
     XCTAssertEqual(try call.state(), .joined)
     let ended = try await within(5, "leaves") { try await call.leave() }
     XCTAssertEqual(ended.reason, .left)
+  }
+
+  /// diagnose
+  func testDiagnose() async throws {
+    let token = "head5ecretHead.pay5ecretLoad.sig5ecretNature0123"
+    let client = ClientOptions(url: SFU.url, userID: "sw-doctor", token: token)
+    let options = DiagnoseOptions(client: client, callID: "sw-diagnosis")
+    let good = try await within(30, "a report") { try await diagnose(options) }
+    XCTAssertTrue(good.ok && good.reportJSON.contains("\"publisher\""), good.text)
+    XCTAssertFalse((good.text + good.reportJSON).contains("5ecret"))
+    let closed = DiagnoseOptions(client: ClientOptions(url: "http://127.0.0.1:1"))
+    let bad = try await within(30, "a report") { try await diagnose(closed) }
+    XCTAssertFalse(bad.ok)
+    XCTAssertEqual(bad.stepsFailed, 1)
+    XCTAssertFalse(bad.incomplete)
+    XCTAssertTrue(bad.stepsWarning >= 0 && bad.reportJSON.contains("\"cause\":\"refused\""), bad.reportJSON)
+    func refused(_ name: String, _ change: (inout DiagnoseOptions) -> Void) async {
+      var wrong = closed
+      change(&wrong)
+      do {
+        _ = try await diagnose(wrong)
+        XCTFail("\(name) is accepted")
+      } catch {
+        let error = error as? OffhookError
+        XCTAssertEqual(error?.code, .argument)
+        XCTAssertTrue(error?.detail.contains(name) == true, "\(name): \(String(describing: error))")
+      }
+    }
+    await refused("url") { $0.client.url = "" }
+    await refused("timeout_ms") { $0.timeout = .milliseconds(1) }
+    await refused("oh_ice_server.url") { $0.iceServers = [ICEServer(url: "")] }
+    await refused("ice_server_count") { $0.iceServers = Array(repeating: ICEServer(url: "stun:127.0.0.1"), count: 17) }
   }
 
   /// send-receive, with streams
