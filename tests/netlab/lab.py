@@ -98,12 +98,14 @@ class Participant:
 class Lab:
     """What a cell's function works with."""
 
-    def __init__(self, prefix, tools, out, protocol, client, calm):
+    def __init__(self, prefix, tools, out, protocol, client, calm, seed):
         self.prefix, self.tools, self.out = prefix, tools, out
         self.protocol, self.kind = protocol, client
+        self.seed = seed  # of bad lines
         self.calm = calm  # seconds of audio where nothing happens
         self.stack = contextlib.ExitStack()
         self.url = self.peer_url = None
+        self.options = []  # of both participants
         self.peer = self.participant = None
         self.limit = 20.0  # seconds to wait for audio, or for the end
         self.cause = None  # an expression: a text that matches it ends the wait as well
@@ -160,7 +162,7 @@ class Lab:
             for one in self.client, self.server:
                 one.ip("link set dev eth0 gso_max_segs 1")  # losses are of packets, not of trains of them
             settings = [f"--{name.replace('_', '-')}={value}" for name, value in line.items()]
-            self.wire = self.helper(wire, "wire", "left", "right", *settings)
+            self.wire = self.helper(wire, "wire", "left", "right", f"--seed={self.seed}", *settings)
         else:
             link(self.client, "eth0", self.server, "eth0")
         for one, ip, ip6 in zip((self.client, self.server), addresses, addresses6 or (None, None)):
@@ -248,9 +250,10 @@ class Lab:
             f"  node_ip: '{public or ','.join([at, *more])}'", "  use_external_ip: false",
             f"  enable_loopback_candidate: {json.dumps(at == '::1')}", f"  tcp_port: {TCP_MEDIA if tcp else 0}",
         ]  # fmt: skip
-        # Otherwise the candidate of the announced address may be a socket of any other address.
-        own = [f"{one}/{128 if ':' in one else 32}" for one in (at, *more)]
-        lines += [f"  ips: {{includes: {json.dumps(own)}}}"]
+        if at != "::1":
+            # Otherwise the candidate of the announced address may be a socket of any other address.
+            own = [f"{one}/{128 if ':' in one else 32}" for one in (at, *more)]
+            lines += [f"  ips: {{includes: {json.dumps(own)}}}"]
         lines += [f"  udp_port: {UDP_MEDIA}"] if udp else ["  force_tcp: true"]
         lines += [f"  stun_servers: {json.dumps(stun)}"] if stun else []
         if self.relays:
@@ -294,7 +297,7 @@ class Lab:
     # -- the call
 
     def start(self, machine, kind, name, url, hz, wrapper=(), environment=None, options=()):
-        words = [*wrapper, *self.tools.probe(kind), "--url", url, "--user", name, "--call", ROOM, "--hz", hz, *options]
+        words = [*wrapper, *self.tools.probe(kind), "--url", url, "--user", name, "--call", ROOM, "--hz", hz, *self.options, *options]
         if kind == "official":
             # It has no option for that; its signalling takes the certificates of the system.
             environment = {"SSL_CERT_FILE": str(self.tools.authority), **(environment or {})}
@@ -309,7 +312,9 @@ class Lab:
     def connect(self, **more):
         """Both participants join. Returns once each receives the other's audio; raises Over if that does not happen."""
         if not self.peer:
-            self.peer = self.start(self.server, "offhook", "peer", self.peer_url, 700)
+            self.peer = self.start(
+                self.server, "offhook", "peer", self.peer_url, 700, options=["--ca", self.tools.authority]
+            )
             sends = self.peer.wait(lambda e: e["event"] == "media" and e["direction"] == "send", time.monotonic() + READY)
             if not sends:
                 texts = [e["text"] for e in self.peer.events if e.get("text") and e["event"] != "state"]

@@ -46,14 +46,10 @@ class Tools:
         self.certify()
 
     def build(self, library):
-        header = (ROOT / "include/offhook.h").read_text()
-        # Members that the header has, or not yet.
-        there = [f"-D{name}_IS_THERE" for name, text in (("OH_EVENT_ICE_SERVER", "OH_EVENT_ICE_SERVER ="),
-                                                         ("OH_RELAY_ONLY", "oh_bool relay_only;")) if text in header]  # fmt: skip
         compiler = os.environ.get("CC", "cc")
         link = [f"-L{library}", "-loffhook", "-lm", f"-Wl,-rpath,{library}"]
         for words in (
-            [HERE / "probe.c", "-I", ROOT / "include", *there, "-o", self.out / "probe", *link],
+            [HERE / "probe.c", "-I", ROOT / "include", "-o", self.out / "probe", *link],
             [HERE / "nonetlink.c", "-o", self.nonetlink],
         ):
             subprocess.run([compiler, *STRICT, *words], check=True)
@@ -76,6 +72,10 @@ class Tools:
         return [self.out / "probe"]
 
 
+def in_time(expected, of):
+    return of["connect_ms"] <= expected.ms and (of["gap_ms"] or of["quiet_ms"]) <= expected.gap
+
+
 def judge(expected, seen):
     """Whether a result is as expected, and what was seen in words."""
     if seen.get("failed"):
@@ -87,8 +87,7 @@ def judge(expected, seen):
         if seen["ended"]:
             return False, f"connected, then: {seen['ended']}"
         words = "connected" + "".join(f", {n} × {kind}" for kind, n in seen["reconnects"].items() if n)
-        fits = seen["connect_ms"] <= expected.ms and (seen["gap_ms"] or seen["quiet_ms"]) <= expected.gap
-        return fits and (expected.reconnects is None or reconnects <= expected.reconnects), words
+        return in_time(expected, seen) and (expected.reconnects is None or reconnects <= expected.reconnects), words
     if seen["connect_ms"] is not None:
         return expected.may_connect, "connected"
     for one in seen["texts"]:
@@ -112,7 +111,7 @@ class Work:
     def round(self, run, tools, out, calm):
         number = len(self.rounds)
         name = f"{self.cell.name}-{self.protocol}-{self.client}"
-        lab = Lab(f"{run.prefix}{name}-{number}-", tools, out / f"{name}-{number}", self.protocol, self.client, calm)
+        lab = Lab(f"{run.prefix}{name}-{number}-", tools, out / f"{name}-{number}", self.protocol, self.client, calm, 3 + 2 * number)
         expected = self.cell.expected
         lab.cause = getattr(expected, "words", None)
         lab.limit = max(15.0, expected.ms / 1e3 + 10)
@@ -134,12 +133,14 @@ class Work:
         self.rounds.append(seen)
 
     def summary(self):
-        worst = next((r for r in self.rounds if not r["ok"]), self.rounds[-1])
+        expected, bad = self.cell.expected, [r for r in self.rounds if not r["ok"]]
+        of = {k: median([r.get(k) for r in self.rounds]) for k in ("joined_ms", "media_ms", "connect_ms", "gap_ms", "quiet_ms")}
+        # A round that is only slow counts by the median of all rounds.
+        slow = [r for r in bad if isinstance(expected, Connected) and r["seen"].startswith("connected") and not r["ended"]]
+        ok = not bad or (len(slow) == len(bad) and expected.reconnects is None and in_time(expected, of))
         return {
             "cell": self.cell.name, "what": self.cell.what, "protocol": self.protocol, "client": self.client,
-            "expected": str(self.cell.expected), "seen": worst["seen"], "ok": all(r["ok"] for r in self.rounds),
-            **{k: median([r.get(k) for r in self.rounds]) for k in ("joined_ms", "media_ms", "connect_ms", "gap_ms", "quiet_ms")},
-            "rounds": self.rounds,
+            "expected": str(expected), "seen": (bad or self.rounds)[-1]["seen"], "ok": ok, **of, "rounds": self.rounds,
         }  # fmt: skip
 
 

@@ -94,7 +94,10 @@ class Probe:
     async def publish(self):
         source = rtc.AudioSource(RATE, 1)
         track = rtc.LocalAudioTrack.create_audio_track("mic", source)
-        await self.room.local_participant.publish_track(track, rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE))
+        options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
+        if self.arguments.bitrate:
+            options.audio_encoding.max_bitrate = self.arguments.bitrate
+        await self.room.local_participant.publish_track(track, options)
         self.published = self.now()
         tone = Tone(self.arguments.hz)
         while not self.over.is_set():
@@ -130,6 +133,7 @@ def parse():
     for name in ("url", "user", "call", "key", "secret"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--hz", type=float, default=440)
+    parser.add_argument("--bitrate", type=int)
     parser.add_argument("--ca", help="ignored: the client has no such option")
     return parser.parse_args()
 

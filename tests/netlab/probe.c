@@ -1,7 +1,7 @@
 /*
  * probe.c - one participant of the network laboratory: joins, publishes a tone, measures the audio that it receives.
  *
- *   probe --url URL --user NAME --call ID (--token T | --key K --secret S) [--ca FILE] [--relay-only]
+ *   probe --url URL --user NAME --call ID (--token T | --key K --secret S) [--ca FILE] [--bitrate N]
  *
  * Prints an object of JSON per line: {"at": ms since the join began, "event": ...}. It ends when stdin ends, or when the
  * call does; its last line is "summary". Uses the public header only.
@@ -99,7 +99,6 @@ static void on_event(void *user, oh_call call, const oh_event *e)
                  (unsigned long long)e->u.reconnected->elapsed_ms);
         print_line(at, "reconnected", NULL, more);
         break;
-#ifdef OH_EVENT_ICE_SERVER_IS_THERE
     case OH_EVENT_ICE_SERVER: {
         char text[2200];
         snprintf(text, sizeof text, "%s: %s", e->u.ice_server->url, e->u.ice_server->text);
@@ -107,7 +106,6 @@ static void on_event(void *user, oh_call call, const oh_event *e)
         print_line(at, "error", text, more);
         break;
     }
-#endif
     case OH_EVENT_ERROR:
         snprintf(more, sizeof more, "\"code\":%d", e->u.error->error);
         print_line(at, "error", e->u.error->text, more);
@@ -218,12 +216,10 @@ int main(int argc, char **argv)
     oh_client_options where = OH_INIT(oh_client_options);
     oh_call_options what = OH_INIT(oh_call_options);
     oh_call_handlers handlers = OH_INIT(oh_call_handlers);
+    oh_audio_track_options audio = OH_INIT(oh_audio_track_options);
 
     where.allow_insecure = where.allow_other_hosts = 1; /* the laboratory's servers have no certificates */
     for (int i = 1; i < argc; i++) {
-#ifdef OH_RELAY_ONLY_IS_THERE
-        if (!strcmp(argv[i], "--relay-only")) { where.relay_only = 1; continue; }
-#endif
         if (i + 1 == argc) return fprintf(stderr, "probe: %s: unknown, or without a value\n", argv[i]), 2;
         char *value = argv[++i];
         if (!strcmp(argv[i - 1], "--url")) where.url = value;
@@ -233,6 +229,7 @@ int main(int argc, char **argv)
         else if (!strcmp(argv[i - 1], "--key")) key = value;
         else if (!strcmp(argv[i - 1], "--secret")) secret = value;
         else if (!strcmp(argv[i - 1], "--ca")) where.ca_file = value;
+        else if (!strcmp(argv[i - 1], "--bitrate")) audio.bitrate_bps = (uint32_t)atoi(value);
         else if (!strcmp(argv[i - 1], "--hz")) hz = atof(value);
         else return fprintf(stderr, "probe: %s: unknown\n", argv[i - 1]), 2;
     }
@@ -255,7 +252,7 @@ int main(int argc, char **argv)
     if (pthread_create(&watcher, NULL, watch_stdin, NULL)) return perror("probe"), 1;
     if (oh_client_new(&where, &client)) return failed("client");
     if (oh_call_join(client, &what, &call)) return failed("join");
-    if (oh_call_publish_audio(call, NULL, &mic)) return failed("publish");
+    if (oh_call_publish_audio(call, &audio, &mic)) return failed("publish");
     while (!atomic_load(&probe.over)) {
         /* The library sends at its own pace: wait for room, then write. */
         if (oh_track_wait_writable(mic, FRAME, 100)) continue;
