@@ -30,6 +30,7 @@ from lab import Lab, Over
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 MARKS = "<!-- netlab: the table -->", "<!-- netlab: end -->"
+PATIENCE = 4
 STRICT = "-std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -g -pthread".split()
 
 
@@ -72,12 +73,13 @@ class Tools:
         return [self.out / "probe"]
 
 
-def in_time(expected, of):
-    return of["connect_ms"] <= expected.ms and (of["gap_ms"] or of["quiet_ms"]) <= expected.gap
+def in_time(expected, of, patience=1):
+    gap = of["gap_ms"] or of["quiet_ms"]
+    return of["connect_ms"] <= expected.ms * patience and gap <= expected.gap * patience
 
 
-def judge(expected, seen):
-    """Whether a result is as expected, and what was seen in words."""
+def judge(expected, seen, patience):
+    """Whether a result is as expected, and what was seen in words. `patience` stretches the times."""
     if seen.get("failed"):
         return False, f"the laboratory failed: {seen['failed']}"
     reconnects = sum(seen["reconnects"].values())
@@ -87,12 +89,13 @@ def judge(expected, seen):
         if seen["ended"]:
             return False, f"connected, then: {seen['ended']}"
         words = "connected" + "".join(f", {n} × {kind}" for kind, n in seen["reconnects"].items() if n)
-        return in_time(expected, seen) and (expected.reconnects is None or reconnects <= expected.reconnects), words
+        fits = in_time(expected, seen, patience)
+        return fits and (expected.reconnects is None or reconnects <= expected.reconnects), words
     if seen["connect_ms"] is not None:
         return expected.may_connect, "connected"
     for one in seen["texts"]:
         if re.search(expected.words, one["text"], re.I):
-            return one["at"] <= expected.ms, f"after {one['at']} ms: {one['text']}"
+            return one["at"] <= expected.ms * patience, f"after {one['at']} ms: {one['text']}"
     return False, f"not named: {seen['ended'] or 'no end'}"
 
 
@@ -108,13 +111,13 @@ class Work:
         self.cell, self.protocol, self.client = cell, protocol, client
         self.rounds = []
 
-    def round(self, run, tools, out, calm):
+    def round(self, run, tools, out, calm, patience):
         number = len(self.rounds)
         name = f"{self.cell.name}-{self.protocol}-{self.client}"
         lab = Lab(f"{run.prefix}{name}-{number}-", tools, out / f"{name}-{number}", self.protocol, self.client, calm, 3 + 2 * number)
         expected = self.cell.expected
         lab.cause = getattr(expected, "words", None)
-        lab.limit = max(15.0, expected.ms / 1e3 + 10)
+        lab.limit = max(15.0, expected.ms * patience / 1e3 + 10)
         seen = {}
         try:
             try:
@@ -129,7 +132,7 @@ class Work:
         finally:
             lab.end()
             network.remove(lab.prefix)
-        seen["ok"], seen["seen"] = judge(expected, seen)
+        seen["ok"], seen["seen"] = judge(expected, seen, patience)
         self.rounds.append(seen)
 
     def summary(self):
@@ -274,7 +277,8 @@ def main():
 
     def all_rounds(work):
         for _ in range(a.rounds):
-            work.round(run, tools, a.out, 2 if a.short else 4)
+            # The short form runs on busy machines, too: it shows that calls connect, not how fast.
+            work.round(run, tools, a.out, 2 if a.short else 4, PATIENCE if a.short else 1)
         done.append(work)
         print(row(work.summary()), flush=True)
 
