@@ -69,14 +69,13 @@ def missing():
     """Why namespaces cannot be made here; None if they can."""
     if os.geteuid():
         return "only root can make network namespaces"
-    for program, package in (("ip", "iproute2"), ("tc", "iproute2"), ("nft", "nftables"), ("openssl", "openssl")):
+    for program, package in (("ip", "iproute2"), ("nft", "nftables"), ("openssl", "openssl")):
         if not shutil.which(program):
             return f"{program} is not installed (Debian: {package})"
     name = f"netlab-{os.getpid()}-{secrets.token_hex(2)}-try"
     try:
         command("ip", "netns", "add", name)
         command("ip", "netns", "exec", name, "nft", "add table inet t")
-        command("ip", "netns", "exec", name, "tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms")
     except Failed as e:
         return f"no network namespaces here: {e}"
     finally:
