@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_on_a_stream_are_told_apart_by_their_first_bits() {
+    fn messages_on_a_stream_are_distinguished_by_their_first_bits() {
         let message = [&[0, 1, 0, 8][..], &COOKIE, &[0; 12], &[0; 8]].concat();
         assert_eq!(framed(&message), Ok(Some((28, 28))));
         assert_eq!(framed(&message[..8]), Ok(Some((28, 28))));

@@ -730,8 +730,8 @@ fn a_relays_response_is_reported() {
         let path = world.sides[0].core.setup.trace.path().text;
         assert!(path.contains(&format!("TURN 192.0.2.1:3478: refused with {code}")), "{path}");
         let failures = &world.sides[0].server_failures;
-        let told: Vec<_> = failures.iter().map(|failure| (failure.url.as_str(), failure.code)).collect();
-        assert_eq!(told, [("turn:192.0.2.1:3478", code)]);
+        let reported: Vec<_> = failures.iter().map(|failure| (failure.url.as_str(), failure.code)).collect();
+        assert_eq!(reported, [("turn:192.0.2.1:3478", code)]);
         assert!(world.has(PeerState::Connected), "the direct way is there all the same");
     }
     // It gave an allocation, and has lost it.
@@ -772,8 +772,8 @@ fn a_relays_response_is_reported() {
     let path = world.sides[0].core.setup.trace.path().text;
     assert!(path.contains("TURN 192.0.2.1:443 over TLS: the certificate has expired"), "{path}");
     let text = "the certificate has expired".to_owned();
-    let told = ServerFailure { url: "turns:192.0.2.1:443".to_owned(), code: 701, text };
-    assert_eq!(world.sides[PUBLISHER].server_failures, [told], "once");
+    let expected = ServerFailure { url: "turns:192.0.2.1:443".to_owned(), code: 701, text };
+    assert_eq!(world.sides[PUBLISHER].server_failures, [expected], "once");
 }
 
 #[test]
