@@ -368,7 +368,7 @@ async fn the_environment_and_its_exceptions() {
     let (proxy, mut at_proxy) = connect_proxy(ESTABLISHED, server).await;
     let url = format!("http://alice:{PASSWORD}@{proxy}");
     let base = format!("http://{NAME}:{}/", server.port());
-    let plain = || NetOptions { insecure_allowed: true, ..Default::default() };
+    let plain = || NetOptions { insecure_allowed: true, other_hosts_allowed: true, ..Default::default() };
     // From the environment.
     let (net, lookups) = net_with(plain(), &[("HTTP_PROXY", &url)]);
     assert_eq!(get(net, &base).await, Ok(()));
