@@ -8,7 +8,7 @@ program=${1:-target/built/offhook}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 token=head5ecretHead.pay5ecretLoad.sig5ecretNature0123
-fail() { echo "check-cli: $*" >&2; tail -30 "$work/out" "$work/err" >&2; exit 1; }
+fail() { echo "check-cli: $*" >&2; tail -n 30 "$work/out" "$work/err" >&2; exit 1; }
 run() { # EXPECTED ARGUMENTS...
   local expected=$1 code; shift
   env -u LD_LIBRARY_PATH timeout 60 "$program" "$@" >"$work/out" 2>"$work/err"; code=$?
@@ -51,9 +51,10 @@ s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen(8); open(sys.argv[1], "w
 sys.stdin.read()' "$work/port")
 for _ in $(seq 200); do [ -s "$work/port" ] && break; sleep 0.02; done
 port=$(cat "$work/port")
+rm -f "$work/err"
 "$program" doctor "http://127.0.0.1:$port" --token "$token" --ice-server "turn:127.0.0.1:1,u,turn5ecret" --timeout 5 >"$work/out" 2>"$work/err" &
 pid=$!
-for _ in $(seq 200); do grep -q . "$work/err" && break; sleep 0.02; done
+for _ in $(seq 200); do grep -qs . "$work/err" && break; sleep 0.02; done
 arguments=$(tr '\0' ' ' <"/proc/$pid/cmdline") || fail "the process is gone"
 case $arguments in *5ecret*) fail "a secret is in the list of processes: $arguments" ;; *xxxxx*) ;; *) fail "the arguments are $arguments" ;; esac
 wait $pid

@@ -24,7 +24,7 @@ import docs_api  # noqa: E402
 ROOT = cheader.ROOT
 # The pages of the reference. An item is on the first page whose pattern matches; an item without a page is an error.
 GROUPS = [
-    ("client", "Client", "Service, credentials and user.", r"oh_client\w*|oh_protocol|oh_access_token\w*|oh_diagnos\w*|oh_ice_server"),
+    ("client", "Client", "Service, credentials and user.", r"oh_client\w*|oh_protocol|oh_ip_family|oh_access_token\w*|oh_diagnos\w*|oh_ice_server"),
     ("call", "Call", "Join, wait, leave; states and reasons.",
      r"oh_call(_options|_join|_wait_state|_get_state|_provide_token|_leave|_free|_handlers|_get_capabilities|_set_attributes)?"
      r"|oh_call_state\w*|oh_end_reason|oh_capabilit\w*|oh_reconnect_kind|oh_destroy"),
