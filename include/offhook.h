@@ -1695,8 +1695,8 @@ typedef struct oh_client_options {
     oh_bool receive_custom_events;
     /**
      * HTTP or SOCKS5 proxy for connections to the service and for TURN over TCP and TLS, for instance
-     * "http://user:password@proxy.example.com:3128"; also https://, socks5:// (names are looked up here) and socks5h://
-     * (by the proxy). Other characters of user and password are percent-encoded. NULL: as the environment says
+     * "http://user:password@proxy.example.com:3128"; also https://, socks5:// and socks5h:// (the same). The proxy looks up
+     * the names. Other characters of user and password are percent-encoded. NULL: as the environment says
      * (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY). "none": no proxy. Servers on loopback are always reached directly,
      * and UDP never goes through a proxy. The password is never part of an error, a log line or a trace.
      */

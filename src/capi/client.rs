@@ -74,8 +74,8 @@ pub struct oh_client_options {
     /// It reconnects by itself and never affects a call; a join waits at most 500 ms for its first connection.
     pub receive_custom_events: oh_bool,
     /// HTTP or SOCKS5 proxy for connections to the service and for TURN over TCP and TLS, for instance
-    /// "http://user:password@proxy.example.com:3128"; also https://, socks5:// (names are looked up here) and socks5h://
-    /// (by the proxy). Other characters of user and password are percent-encoded. NULL: as the environment says
+    /// "http://user:password@proxy.example.com:3128"; also https://, socks5:// and socks5h:// (the same). The proxy looks up
+    /// the names. Other characters of user and password are percent-encoded. NULL: as the environment says
     /// (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY). "none": no proxy. Servers on loopback are always reached directly,
     /// and UDP never goes through a proxy. The password is never part of an error, a log line or a trace.
     pub proxy: *const c_char,
