@@ -118,6 +118,20 @@ pub fn sources(policy: &NetworkPolicy, to: IpAddr, list: impl Fn() -> Vec<Listed
     usable(policy, &list).into_iter().filter(|address| address.is_ipv4() == to.is_ipv4()).collect()
 }
 
+/// Whether two lists of sources lead over the same interfaces, and the old addresses are still there. Temporary IPv6
+/// addresses change every day (RFC 8981), and the old ones stay in use.
+pub fn are_equal(old: &[SocketAddr], new: &[SocketAddr], list: impl Fn() -> Vec<Listed>) -> bool {
+    if old == new {
+        return true;
+    }
+    let list = list();
+    let interface = |address: &SocketAddr| {
+        list.iter().find(|listed| listed.address.ip() == address.ip()).map(|listed| listed.interface.clone())
+    };
+    let interfaces = |addresses: &[SocketAddr]| addresses.iter().map(interface).collect::<Option<Vec<_>>>();
+    interfaces(old).is_some_and(|of_old| Some(of_old) == interfaces(new))
+}
+
 /// Addresses of the machine that may be used, best first.
 fn usable(policy: &NetworkPolicy, list: &[Listed]) -> Vec<SocketAddr> {
     let mut found: Vec<(u8, SocketAddr)> = Vec::new();
@@ -237,6 +251,17 @@ mod tests {
         policy = NetworkPolicy::default();
         let near = sources(&policy, "fe80::1".parse().expect("an address"), list);
         assert_eq!(near, [local("[fe80::7]:0")]);
+    }
+
+    #[test]
+    fn a_new_address_beside_the_old_one_is_no_other_route() {
+        let list =
+            || vec![listed("eth0", "2001:db8::7"), listed("eth0", "2001:db8::8"), listed("wlan0", "2001:db8::9")];
+        let equal = |old: &str, new: &str| are_equal(&[local(old)], &[local(new)], list);
+        assert!(equal("[2001:db8::7]:0", "[2001:db8::7]:0") && equal("[2001:db8::7]:0", "[2001:db8::8]:0"));
+        assert!(!equal("[2001:db8::7]:0", "[2001:db8::9]:0"), "another interface");
+        assert!(!equal("[2001:db8::1]:0", "[2001:db8::7]:0"), "the old one is gone");
+        assert!(!are_equal(&[], &[local("[2001:db8::7]:0")], list));
     }
 
     #[test]

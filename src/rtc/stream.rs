@@ -178,7 +178,6 @@ impl StreamLink {
             if read.filled().is_empty() {
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the stream was closed")));
             }
-            self.share.read_bytes(read.filled().len());
             inner.input.extend_from_slice(read.filled());
         }
     }
@@ -212,6 +211,8 @@ impl Link for StreamLink {
     fn poll_recv(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
         ready!(self.admission.poll(&self.share, cx));
         let received = ready!(self.poll_frame(cx, buffer));
+        // By frames: a chunk of a stream may hold a thousand small ones.
+        self.share.read_one();
         if received.is_err() {
             let mut inner = self.inner.lock();
             (inner.state, inner.out, inner.input) = (State::Ended, Vec::new(), Vec::new());

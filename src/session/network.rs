@@ -54,18 +54,17 @@ impl NetworkChanges {
     /// What a change of the machine means for the call; `None`: nothing. Another interface that comes or goes leaves
     /// the routes of the call as they are.
     fn judge(&mut self, now: Instant, change: NetworkChange, routes: Routes, local: bool) -> Option<NetworkChange> {
+        if routes != Routes::Gone {
+            self.again = None;
+        }
         match routes {
             Routes::Unknown if local => None,
             Routes::Unknown => Some(match change {
                 NetworkChange::Changed => NetworkChange::Unsettled,
                 change => change,
             }),
-            Routes::Same => {
-                self.again = None;
-                std::mem::take(&mut self.offline).then_some(NetworkChange::Online)
-            }
+            Routes::Same => std::mem::take(&mut self.offline).then_some(NetworkChange::Online),
             Routes::Moved => {
-                self.again = None;
                 let was_offline = std::mem::take(&mut self.offline);
                 Some(if was_offline { NetworkChange::Online } else { NetworkChange::Unsettled })
             }
@@ -141,6 +140,10 @@ mod tests {
         assert_eq!(changes.judge(at(1_100), Changed, Routes::Gone, false), None, "once");
         assert_eq!(changes.judge(at(5_000), Online, Routes::Moved, false), Some(Online));
         assert_eq!(changes.judge(at(5_000), Changed, Routes::Same, false), None);
+        // Its peer connections are closed while it waits.
+        assert_eq!(changes.judge(at(0), Offline, Routes::Gone, false), None);
+        assert_eq!(changes.judge(at(1_000), Offline, Routes::Unknown, true), None);
+        assert_eq!(changes.again, None, "it does not ask again at once, for ever");
         // Before there is a peer connection.
         assert_eq!(changes.judge(at(0), Changed, Routes::Unknown, false), Some(Unsettled));
         assert_eq!(changes.judge(at(0), Offline, Routes::Unknown, false), Some(Offline));

@@ -12,7 +12,7 @@ use super::super::trace::Trace;
 use super::channels::Channels;
 use super::crypto::{Records, Watched, APPLICATION, HANDSHAKE};
 use super::gather::Gather;
-use super::gathering::servers;
+use super::gathering::{has_local_server, servers};
 use super::handshake::{gives_up, SeenMessages};
 use super::inbound::{Inbound, InboundEvent};
 use super::links::StreamEnd;
@@ -123,6 +123,8 @@ pub(super) struct Core {
     pub(super) servers: Vec<(Server, Vec<SocketAddr>)>,
     pub(super) relays: Vec<Relay>,
     pub(super) tcp: TcpPairs,
+    /// The signalling is with a server on this machine or link.
+    pub(super) local_server: bool,
     /// Number of streams opened.
     pub(super) streams: u32,
     /// Addresses whose routes were asked for.
@@ -193,6 +195,7 @@ impl Core {
         let (pc, provider, records, inbound) = make(now, &setup)?;
         Ok(Self {
             servers: servers(&setup),
+            local_server: has_local_server(&setup.options),
             setup,
             pc,
             provider,
@@ -550,7 +553,7 @@ impl Core {
             }
             return;
         }
-        if !self.connected && self.seen_messages.repeats(contents) {
+        if !self.connected && !self.checking && self.seen_messages.repeats(contents) {
             return;
         }
         self.feed(now, path, contents.into());

@@ -109,7 +109,8 @@ impl Inside {
                 match request {
                     LinkRequest::Reach(address) => {
                         for local in self.links.reach(address) {
-                            self.guarded(|core| core.add_socket(now, local));
+                            let elsewhere = local.ip() != address;
+                            self.guarded(|core| core.add_socket(now, local, elsewhere));
                         }
                     }
                     LinkRequest::OpenStream(number, end) => self.links.stream(number, end),
@@ -390,6 +391,8 @@ pub(super) struct Driver {
     shared: Arc<Shared>,
     /// The links, each with its consecutive errors.
     links: Vec<(Arc<dyn Link>, u32)>,
+    /// The links have changed in this turn.
+    relinked: bool,
     events: VecDeque<CoreEvent>,
     sinks: BTreeMap<u64, Box<dyn PacketSink>>,
     unread: BTreeMap<Arc<str>, Unread>,
@@ -410,6 +413,7 @@ impl Driver {
         Self {
             shared,
             links: Vec::new(),
+            relinked: false,
             events: VecDeque::new(),
             sinks: BTreeMap::new(),
             unread: BTreeMap::new(),
@@ -435,7 +439,7 @@ impl Driver {
             self.finish();
             return Turn::Closed;
         }
-        let before = self.links.len();
+        self.relinked = false;
         let mut any = false;
         for link in self.links.iter().map(|(link, _)| link.clone()).collect::<Vec<_>>() {
             // Until it is pending, so that it wakes the task without being polled again. The limit gives the other
@@ -448,7 +452,7 @@ impl Driver {
         }
         any |= self.read(cx);
         // New links are polled once, so that they wake the task.
-        any |= self.links.len() > before;
+        any |= std::mem::take(&mut self.relinked);
         if any {
             Turn::Again
         } else {
@@ -488,6 +492,7 @@ impl Driver {
         let done = inside.work(now, timed, |core| work(core, now));
         if inside.links.changes() != inside.known_links {
             inside.known_links = inside.links.changes();
+            self.relinked = true;
             let errors = |link: &Arc<dyn Link>| {
                 self.links.iter().find(|(known, _)| known.port() == link.port()).map_or(0, |(_, errors)| *errors)
             };

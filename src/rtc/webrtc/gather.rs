@@ -42,6 +42,8 @@ impl Query {
 pub(super) struct Found {
     base: SocketAddr,
     pub(super) init: RTCIceCandidateInit,
+    /// Its address, if it is on a relay.
+    relayed: Option<SocketAddr>,
 }
 
 /// See the module.
@@ -115,6 +117,9 @@ impl Gather {
         let base_config = CandidateConfig { priority: preference << 24 | 65_535 << 8 | 255, ..config(relayed) };
         let relay = CandidateRelayConfig { base_config, rel_addr, rel_port, url: None };
         self.add(relay.new_candidate_relay(), Some(url), local);
+        if let Some(found) = self.found.last_mut().filter(|found| found.init.url.as_deref() == Some(url)) {
+            found.relayed = Some(relayed);
+        }
     }
 
     fn add(
@@ -125,7 +130,8 @@ impl Gather {
     ) {
         let Ok(candidate) = candidate else { return };
         if let Ok(init) = RTCIceCandidate::from(&candidate).to_json() {
-            self.found.push(Found { base, init: RTCIceCandidateInit { url: url.map(str::to_owned), ..init } });
+            let init = RTCIceCandidateInit { url: url.map(str::to_owned), ..init };
+            self.found.push(Found { base, init, relayed: None });
         }
     }
 
@@ -133,6 +139,10 @@ impl Gather {
     pub(super) fn forget(&mut self, base: SocketAddr) {
         self.queries.retain(|query| query.local != base);
         self.found.retain(|found| found.base != base);
+    }
+
+    pub(super) fn forget_relayed(&mut self, relayed: SocketAddr) {
+        self.found.retain(|found| found.relayed != Some(relayed));
     }
 
     /// The URLs of servers that were given up since the last call and never answered.

@@ -27,6 +27,19 @@ pub(super) fn servers(setup: &Setup) -> Vec<(Server, Vec<SocketAddr>)> {
     ice_servers(&setup.options).into_iter().filter(usable).map(|server| (server, Vec::new())).collect()
 }
 
+/// Whether an address is on this machine or link.
+fn is_local(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(a) => a.is_loopback() || a.is_link_local() || a.is_unspecified(),
+        IpAddr::V6(a) => a.is_loopback() || a.is_unspecified() || a.segments()[0] & 0xffc0 == 0xfe80,
+    }
+}
+
+/// Whether the signalling is with a server on this machine or link.
+pub(super) fn has_local_server(options: &PeerOptions) -> bool {
+    options.loopback_only || options.server.is_some_and(is_local)
+}
+
 /// Whether a server may be asked from a socket.
 fn is_pair(local: SocketAddr, server: SocketAddr) -> bool {
     local.is_ipv4() == server.is_ipv4() && local.ip().is_loopback() == server.ip().is_loopback()
@@ -54,11 +67,21 @@ impl Core {
         }
     }
 
+    /// The candidate of a relay that is gone is not offered again.
+    fn forget_relay(&mut self, relay: &Relay) {
+        if let Some(relayed) = relay.was {
+            self.gather.forget_relayed(relayed);
+        }
+    }
+
     /// ICE is restarted: relays that were lost since the last time are requested again.
     fn replace_lost_relays(&mut self, now: Instant) {
-        let lost: Vec<Port> = self.relays.iter().filter(|relay| relay.lost).map(|relay| relay.port).collect();
-        self.relays.retain(|relay| !relay.lost);
-        for port in lost {
+        let (lost, kept): (Vec<Relay>, Vec<Relay>) =
+            std::mem::take(&mut self.relays).into_iter().partition(|relay| relay.lost);
+        self.relays = kept;
+        for relay in lost {
+            self.forget_relay(&relay);
+            let port = relay.port;
             if let Port::Stream(number) = port {
                 self.requests.push_back(LinkRequest::CloseStream(number));
             }
@@ -84,14 +107,15 @@ impl Core {
     }
 
     /// A socket was opened.
-    pub(super) fn add_socket(&mut self, now: Instant, local: SocketAddr) {
+    /// `elsewhere`: it leads to another machine.
+    pub(super) fn add_socket(&mut self, now: Instant, local: SocketAddr, elsewhere: bool) {
         if self.closed || self.setup.sockets.contains(&local) {
             return;
         }
         self.setup.sockets.push(local);
-        if std::mem::replace(&mut self.setup.options.loopback_only, false) {
+        if elsewhere && !local.ip().is_loopback() {
             // The SFU is elsewhere, whatever its signalling looked like: so are its servers.
-            self.setup.options.loopback_only = local.ip().is_loopback();
+            self.setup.options.loopback_only = false;
         }
         if self.gathering {
             self.gather_on(now, local);
@@ -115,6 +139,7 @@ impl Core {
         }
         let Some(index) = self.relays.iter().position(|relay| relay.port == Port::Stream(number)) else { return };
         let relay = self.relays.swap_remove(index);
+        self.forget_relay(&relay);
         self.setup.trace.unreachable(&relay.url, why);
         if !relay.lost {
             self.server_failed(&relay.url, NO_ANSWER, why);
@@ -132,13 +157,18 @@ impl Core {
             self.remove_socket(now, *local);
         }
         for local in opened {
-            self.add_socket(now, *local);
+            self.add_socket(now, *local, true);
         }
     }
 
     /// Sets the addresses of a server: none if they are unknown.
     pub(super) fn resolved(&mut self, now: Instant, server: usize, addresses: &[SocketAddr]) {
-        let Some((server, known)) = self.servers.get_mut(server).filter(|_| !self.closed) else { return };
+        if self.closed || server >= self.servers.len() {
+            return;
+        }
+        let addresses: Vec<SocketAddr> = addresses.iter().filter(|at| self.may_reach(at.ip())).copied().collect();
+        let addresses = &addresses[..];
+        let (server, known) = &mut self.servers[server];
         *known = addresses.to_vec();
         let url = server.url.clone();
         self.setup.trace.resolved(&url, addresses);
@@ -225,6 +255,12 @@ impl Core {
         self.streams
     }
 
+    /// Whether a server may name this address for streams and requests: a remote one must not reach services of this
+    /// machine.
+    fn may_reach(&self, address: IpAddr) -> bool {
+        self.local_server || !is_local(address)
+    }
+
     /// Asks for a socket from which an address is reached.
     pub(super) fn reach(&mut self, address: IpAddr) {
         if self.reached.len() < MAX_REACHED && !self.reached.contains(&address) {
@@ -244,7 +280,7 @@ impl Core {
 
     /// A TCP candidate of the remote peer.
     pub(super) fn tcp_candidate(&mut self, now: Instant, address: SocketAddr, candidate: &str) {
-        if !self.setup.policy.relay_only && self.tcp.add(now, address, candidate) {
+        if !self.setup.policy.relay_only && self.may_reach(address.ip()) && self.tcp.add(now, address, candidate) {
             self.reach(address.ip());
         }
     }

@@ -23,6 +23,14 @@ const MAX_STREAMS: usize = 16;
 /// Timeout of a stream's connection.
 const CONNECT: Duration = Duration::from_secs(10);
 
+/// Connects from the address that the client's options allow.
+async fn connect(from: Option<SocketAddr>, to: SocketAddr) -> std::io::Result<tokio::net::TcpStream> {
+    let from = from.ok_or(std::io::ErrorKind::AddrNotAvailable)?;
+    let socket = if to.is_ipv4() { tokio::net::TcpSocket::new_v4() } else { tokio::net::TcpSocket::new_v6() }?;
+    socket.bind(from)?;
+    socket.connect(to).await
+}
+
 /// The other end of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum StreamEnd {
@@ -163,7 +171,7 @@ impl Links {
 
     /// Asks the routes again, and opens sockets where they lead elsewhere; returns these and those that are closed.
     pub(super) fn refresh(&mut self) -> (Routes, Vec<SocketAddr>, Vec<SocketAddr>) {
-        let (mut reachable, mut moved) = (0, false);
+        let (mut reachable, mut moved, mut gained, mut kept) = (0, false, false, false);
         let mut next = self.reached.clone();
         for (to, sources) in &mut next {
             let now = routes::sources(&self.network.policy, *to, routes::listed);
@@ -171,9 +179,18 @@ impl Links {
                 continue;
             }
             reachable += 1;
-            moved |= !is_scoped(*to) && now != *sources;
+            if sources.is_empty() {
+                gained = true;
+            } else if is_scoped(*to) || routes::are_equal(sources, &now, routes::listed) {
+                kept = true;
+                continue;
+            } else {
+                moved = true;
+            }
             *sources = now;
         }
+        // A destination that can be reached now, as by IPv6, is no reason to leave one that still can.
+        moved |= gained && !kept;
         if next.is_empty() {
             return (Routes::Unknown, Vec::new(), Vec::new());
         }
@@ -211,18 +228,21 @@ impl Links {
             _ if streams >= MAX_STREAMS => Box::pin(async { Err("too many streams are open".to_owned()) }),
             (StreamEnd::Server(target), Some(streams)) => streams.open(target, CONNECT),
             (StreamEnd::Server(_), None) => Box::pin(async { Err("streams are not available".to_owned()) }),
-            (StreamEnd::Peer(to), _) => Box::pin(async move {
-                match tokio::time::timeout(CONNECT, tokio::net::TcpStream::connect(to)).await {
-                    Ok(Ok(stream)) => {
-                        // Media is small packets that must not wait for each other.
-                        let _ = stream.set_nodelay(true);
-                        let stream: std::pin::Pin<Box<dyn super::super::engine::ByteStream>> = Box::pin(stream);
-                        Ok(stream)
+            (StreamEnd::Peer(to), _) => {
+                let from = routes::sources(&self.network.policy, to.ip(), routes::listed).first().copied();
+                Box::pin(async move {
+                    match tokio::time::timeout(CONNECT, connect(from, to)).await {
+                        Ok(Ok(stream)) => {
+                            // Media is small packets that must not wait for each other.
+                            let _ = stream.set_nodelay(true);
+                            let stream: std::pin::Pin<Box<dyn super::super::engine::ByteStream>> = Box::pin(stream);
+                            Ok(stream)
+                        }
+                        Ok(Err(error)) => Err(error.kind().to_string()),
+                        Err(_) => Err("no answer".to_owned()),
                     }
-                    Ok(Err(error)) => Err(error.kind().to_string()),
-                    Err(_) => Err("no answer".to_owned()),
-                }
-            }),
+                })
+            }
         };
         let share = self.network.tasks.share().clone();
         self.list.push(Arc::new(StreamLink::new(number, framing, opening, share)));

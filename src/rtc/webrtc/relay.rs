@@ -19,7 +19,17 @@ use std::time::{Duration, Instant};
 
 /// Refreshed so often that one lost or stale response is harmless.
 const REFRESH: Duration = Duration::from_secs(120);
+const ALLOCATED: u16 = 0x0103;
+const REFRESHED: u16 = 0x0104;
 const ALLOCATE_ERROR: u16 = 0x0113;
+/// The server does not know the allocation (allocation mismatch).
+const ENDED: u16 = 437;
+/// Two refreshes without a response, with all their retransmissions: the server is gone.
+const SILENT: Duration = Duration::from_secs(2 * 120 + 15);
+/// A permission that was not answered is requested again after this time.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
+/// Maximum permissions requested at a time.
+const MAX_ASKED: usize = 64;
 const REFRESH_ERROR: u16 = 0x0114;
 /// There was no answer; the code that W3C's error event has for it.
 pub(super) const NO_ANSWER: u16 = 701;
@@ -59,6 +69,14 @@ pub(super) struct Relay {
     refused: u16,
     /// The server does not keep the allocation.
     pub(super) lost: bool,
+    /// The relayed address, also after the allocation was lost.
+    pub(super) was: Option<SocketAddr>,
+    /// The allocation has no address.
+    unusable: bool,
+    /// When the server last confirmed the allocation.
+    kept_at: Instant,
+    /// Peers for which a permission was requested lately.
+    asked: Vec<(SocketAddr, Instant)>,
 }
 
 /// The address that stands for the server of a stream.
@@ -102,11 +120,19 @@ impl Relay {
             tries: 1,
             refused: 0,
             lost: false,
+            was: None,
+            unusable: false,
+            kept_at: now,
+            asked: Vec::new(),
         })
     }
 
     /// Whether a datagram of the server belongs to this allocation.
     pub(super) fn owns(&self, port: Port, from: SocketAddr, transaction: Option<[u8; 12]>) -> bool {
+        if self.lost {
+            // Another one may have taken its place.
+            return false;
+        }
         let is_from_server = matches!(port, Port::Stream(_)) || from == self.server;
         port == self.port
             && is_from_server
@@ -122,15 +148,27 @@ impl Relay {
             TransportContext { local_addr: self.local, peer_addr: self.server, transport_protocol, ecn: None };
         match stun::message_type(datagram) {
             Some(ALLOCATE_ERROR) => self.refused = stun::error_code(datagram),
+            Some(REFRESHED) => self.kept_at = now,
             // A stale nonce is not a refusal. The engine's client does not report the others.
             Some(REFRESH_ERROR) => match stun::error_code(datagram) {
                 438 => {}
-                code => (self.refused, self.lost) = (code, self.relayed.is_some()),
+                code => {
+                    self.refused = code;
+                    self.lost |= self.relayed.is_some();
+                }
             },
             _ => {}
         }
         // Unreadable datagrams are ignored.
-        let _ = self.client.handle_read(TaggedBytesMut { now, transport, message: datagram.into() });
+        let read = self.client.handle_read(TaggedBytesMut { now, transport, message: datagram.into() });
+        if self.relayed.is_some_and(|relayed| self.client.relay(relayed).is_err()) {
+            // The server has ended the allocation by a refresh with lifetime 0.
+            (self.refused, self.lost) = (ENDED, true);
+        }
+        if read.is_err() && stun::message_type(datagram) == Some(ALLOCATED) && self.relayed.is_none() {
+            // A success without an address: the engine's client forgets the request.
+            self.unusable = true;
+        }
     }
 
     /// Sends to a peer, once the server permits it.
@@ -138,7 +176,12 @@ impl Relay {
         let Some(Ok(mut relay)) = self.relayed.map(|relayed| self.client.relay(relayed)) else { return };
         // Any other error counts as packet loss.
         if let Err(Error::ErrNoPermission) = relay.send_to(now, datagram, to) {
-            let _ = relay.create_permission(now, to);
+            // The engine's client would request it for every datagram until the response is here.
+            self.asked.retain(|(_, at)| now < *at + ASK_AGAIN);
+            if self.asked.len() < MAX_ASKED && !self.asked.iter().any(|(known, _)| *known == to) {
+                self.asked.push((to, now));
+                let _ = relay.create_permission(now, to);
+            }
             if self.waiting.len() < MAX_WAITING {
                 self.waiting.push_back((to, datagram.to_vec()));
             }
@@ -146,6 +189,9 @@ impl Relay {
     }
 
     pub(super) fn timeout(&mut self, now: Instant) {
+        if self.relayed.is_some() && now >= self.kept_at + SILENT {
+            (self.refused, self.lost) = (NO_ANSWER, true);
+        }
         let _ = self.client.handle_timeout(now);
     }
 
@@ -164,19 +210,24 @@ impl Relay {
         if self.lost && self.relayed.take().is_some() {
             return Some(RelayOutput::Failed(self.refused));
         }
+        if std::mem::take(&mut self.unusable) && !self.lost {
+            self.lost = true;
+            return Some(RelayOutput::Failed(NO_ANSWER));
+        }
         loop {
             if let Some(out) = self.client.poll_write() {
                 return Some(RelayOutput::Send(out.message.to_vec()));
             }
             match self.client.poll_event()? {
                 Event::AllocateResponse(_, relayed) => {
-                    self.relayed = Some(relayed);
+                    (self.relayed, self.was, self.kept_at) = (Some(relayed), Some(relayed), now);
                     return Some(RelayOutput::Relayed(relayed));
                 }
                 Event::DataIndicationOrChannelData(_, from, data) => {
                     return Some(RelayOutput::Received(from, data.to_vec()))
                 }
                 Event::CreatePermissionResponse(_, peer) => {
+                    self.asked.retain(|(known, _)| *known != peer);
                     let (ready, rest) = std::mem::take(&mut self.waiting).into_iter().partition(|(to, _)| *to == peer);
                     self.waiting = rest;
                     let ready: VecDeque<_> = ready;
