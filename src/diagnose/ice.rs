@@ -166,7 +166,13 @@ async fn one(journal: &Arc<Journal>, net: &Arc<Net>, policy: &NetworkPolicy, ser
     let streams = Arc::new(crate::rtc::ServerStreams::new(net.dialer()));
     let policy = NetworkPolicy { relay_only: url.turn, ..policy.clone() };
     let engine = crate::rtc::default_engine(policy, Some(streams));
-    let options = PeerOptions { ice_servers: vec![server], refuse_data: true, ..PeerOptions::default() };
+    // The application named it: it may be on this machine.
+    let options = PeerOptions {
+        ice_servers: vec![server],
+        refuse_data: true,
+        server: url.host.parse().ok(),
+        ..PeerOptions::default()
+    };
     let spec =
         AudioSenderSpec { stream_id: "doctor".into(), track_id: "doctor".into(), stereo: false, dtx: false, red: 0 };
     let wanted = Wanted { senders: vec![spec], ..Wanted::default() };
