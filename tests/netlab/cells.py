@@ -500,7 +500,8 @@ def two_paths(lab):
         router.ip(f"route add {SFU}/32 via 10.{i}.0.2")
         lab.server.ip(f"route add 192.168.{i + 5}.0/24 via 10.{i}.0.1")
     # The SFU's address is on no link, so that both ways to it are equal.
-    parts.address(lab.server, "lo", f"{SFU}/32")
+    lab.server.ip("link add sfu type bridge", "link set sfu up")
+    parts.address(lab.server, "sfu", f"{SFU}/32")
     lab.client.ip("route add default via 192.168.5.1")
     lab.at = SFU
     return routers
