@@ -359,11 +359,12 @@ mod tests {
 
     #[tokio::test]
     async fn plain_text_to_other_hosts_is_for_opaque_traffic_only() {
-        let (_listener, port) = listener().await;
-        let lookups = Lookups::new(|_| Ok(vec!["127.0.0.1".parse().unwrap()]), Default::default());
+        let lookups = Lookups::new(|_| Ok(vec!["192.0.2.1".parse().unwrap()]), Default::default());
         let dialer = Dialer::new(false, None, lookups, Proxies::new(None, &|_| None).unwrap());
-        let target = Endpoint::at("turn.example.com", port, false).unwrap();
-        assert!(dialer.open(&target, Traffic::Opaque, soon()).await.is_ok());
+        let target = Endpoint::at("turn.example.com", 80, false).unwrap();
+        assert!(dialer.resolve(&target, Traffic::Opaque, soon()).await.is_ok());
+        let refused = dialer.resolve(&target, Traffic::Http, soon()).await.unwrap_err();
+        assert_eq!(refused.kind, FailureKind::Insecure);
     }
 
     #[tokio::test]

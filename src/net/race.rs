@@ -237,6 +237,14 @@ mod tests {
         });
         assert_eq!((result.unwrap(), took), (address(3), 25));
         assert_eq!(journal.iter().map(|(_, at, _)| *at).collect::<Vec<_>>(), [0, 10, 20]);
+        // The same while an earlier attempt is silent.
+        let (result, journal, took) = run(&addresses(3), 10_000, |to| match to {
+            to if to == address(1) => Answer::Never,
+            to if to == address(2) => Answer::RefusedAfter(10),
+            _ => Answer::After(5),
+        });
+        assert_eq!((result.unwrap(), took), (address(3), 265));
+        assert_eq!(journal.iter().map(|(_, at, _)| *at).collect::<Vec<_>>(), [0, 250, 260]);
         // All fail: the number of attempts and the error are known at once.
         let (result, _, took) = run(&addresses(3), 10_000, |_| Answer::RefusedAfter(10));
         let lost = result.unwrap_err();
