@@ -441,7 +441,11 @@ impl Driver {
         }
         self.relinked = false;
         let mut any = false;
-        for link in self.links.iter().map(|(link, _)| link.clone()).collect::<Vec<_>>() {
+        let mut index = 0;
+        // The list may change meanwhile; then all links have another turn.
+        while let Some((link, _)) = self.links.get(index) {
+            let link = link.clone();
+            index += 1;
             // Until it is pending, so that it wakes the task without being polled again. The limit gives the other
             // links their turn.
             let mut left = AT_ONCE;
