@@ -76,13 +76,11 @@ impl Call {
         let trace = Trace::new(&options.config, u64::from_ne_bytes(key), Room::OF_A_CALL);
         let (subscribe, transforms) = (options.config.subscribe, options.transforms.clone());
         let shared = Shared::new(&name, mailbox, handed_over, subscribe, options.data, trace, transforms);
-        LEAVING.lock().retain(|leaving| {
-            let Some(leaving) = leaving.upgrade().filter(|leaving| !leaving.has_ended()) else { return false };
-            if *leaving.name == *name {
-                leaving.orders.give(|w| w.stay_away = true);
-            }
-            true
-        });
+        // Upgraded under the lock, and dropped outside of it: the last one may leave calls.
+        let leaving: Vec<Arc<Shared>> = LEAVING.lock().iter().filter_map(Weak::upgrade).collect();
+        for leaving in leaving.iter().filter(|leaving| *leaving.name == *name && !leaving.has_ended()) {
+            leaving.orders.give(|w| w.stay_away = true);
+        }
         shared.secrets.learn(&options.config.token);
         let seed = options.config.seed;
         let dialect = connection.protocol.dialect();
