@@ -130,7 +130,7 @@ impl Endpoint {
 }
 
 /// Loopback, link-local, or the unspecified address, which connects to loopback.
-pub(super) fn is_local(address: IpAddr) -> bool {
+pub(crate) fn is_local(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(a) => a.is_loopback() || a.is_link_local() || a.octets()[0] == 0,
         IpAddr::V6(a) => a.is_loopback() || a == Ipv6Addr::UNSPECIFIED || a.segments()[0] & 0xffc0 == 0xfe80,

@@ -14,7 +14,7 @@ pub(crate) mod text;
 mod tls;
 
 pub(crate) use dialer::{timed_out, Dialer, Traffic};
-pub(crate) use endpoint::Endpoint;
+pub(crate) use endpoint::{is_local, Endpoint};
 #[doc(hidden)]
 pub use proxy::understand as understand_proxy;
 pub(crate) use proxy::Proxies;

@@ -9,6 +9,7 @@ use super::gather::{active, Transport};
 use super::links::StreamEnd;
 use super::media::{ice_servers, Server};
 use super::relay::{stand_in, Relay, NO_ANSWER};
+use crate::net::is_local;
 use bytes::BytesMut;
 use rtc::peer_connection::transport::RTCIceCandidateInit;
 use std::net::{IpAddr, SocketAddr};
@@ -25,14 +26,6 @@ pub(super) fn servers(setup: &Setup) -> Vec<(Server, Vec<SocketAddr>)> {
         !relays_only && (setup.streams || server.transport == Transport::Udp)
     };
     ice_servers(&setup.options).into_iter().filter(usable).map(|server| (server, Vec::new())).collect()
-}
-
-/// Whether an address is on this machine or link.
-fn is_local(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(a) => a.is_loopback() || a.is_link_local() || a.is_unspecified(),
-        IpAddr::V6(a) => a.is_loopback() || a.is_unspecified() || a.segments()[0] & 0xffc0 == 0xfe80,
-    }
 }
 
 /// Whether the signalling is with a server on this machine or link.
