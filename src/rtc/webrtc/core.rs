@@ -399,6 +399,16 @@ impl Core {
         })
     }
 
+    /// A pair is in use: the streams of the others are closed.
+    fn close_unused_streams(&mut self) {
+        let Some(pair) = self.pair() else { return };
+        if pair.tcp {
+            self.tcp.stream(pair.local, pair.remote, false);
+        }
+        let unused = self.tcp.unused();
+        self.requests.extend(unused.into_iter().map(LinkRequest::CloseStream));
+    }
+
     fn feed(&mut self, now: Instant, path: TransportContext, message: BytesMut) {
         // Packets that cannot be parsed or decrypted are dropped.
         let _ = self.pc.handle_read(TaggedBytesMut { now, transport: path, message });
@@ -659,6 +669,9 @@ impl Core {
                 self.ice_up = true;
                 (self.checking, self.nomination, self.answering, self.made_up) = (false, None, None, 0);
                 self.ice_since.get_or_insert(now);
+                if self.connected {
+                    self.close_unused_streams();
+                }
             }
             Event::OnIceConnectionStateChangeEvent(RTCIceConnectionState::Checking) => self.checking = true,
             Event::OnConnectionStateChangeEvent(state) => {
@@ -666,8 +679,7 @@ impl Core {
                     RTCPeerConnectionState::Connecting => PeerState::Connecting,
                     RTCPeerConnectionState::Connected => {
                         if !std::mem::replace(&mut self.connected, true) {
-                            let unused = self.tcp.unused();
-                            self.requests.extend(unused.into_iter().map(LinkRequest::CloseStream));
+                            self.close_unused_streams();
                         }
                         PeerState::Connected
                     }

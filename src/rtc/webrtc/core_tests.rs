@@ -73,6 +73,9 @@ struct Side {
     server_failures: Vec<ServerFailure>,
     /// Streams that were opened to servers.
     streams: Vec<(u32, StreamTarget)>,
+    /// Streams to the other side that are open, and how many were opened.
+    peer_streams: Vec<u32>,
+    peer_streams_opened: usize,
     next: Option<Ms>,
 }
 
@@ -125,6 +128,8 @@ impl World {
                 feedback: Vec::new(),
                 server_failures: Vec::new(),
                 streams: Vec::new(),
+                peer_streams: Vec::new(),
+                peer_streams_opened: 0,
                 next: None,
             }
         };
@@ -184,8 +189,14 @@ impl World {
         let deadline = side.core.deadline();
         side.next = deadline.map(|at| at.saturating_duration_since(epoch).as_micros().div_ceil(1000) as Ms);
         while let Some(request) = side.core.take_request() {
-            if let LinkRequest::OpenStream(number, StreamEnd::Server(target)) = request {
-                side.streams.push((number, target));
+            match request {
+                LinkRequest::OpenStream(number, StreamEnd::Server(target)) => side.streams.push((number, target)),
+                LinkRequest::OpenStream(number, StreamEnd::Peer(_)) => {
+                    side.peer_streams.push(number);
+                    side.peer_streams_opened += 1;
+                }
+                LinkRequest::CloseStream(number) => side.peer_streams.retain(|open| *open != number),
+                LinkRequest::Reach(_) => {}
             }
         }
         let mut out = Vec::new();
@@ -641,6 +652,29 @@ fn streams_that_no_description_names_are_found() {
     let tracks: Vec<_> = world.sides[SUBSCRIBER].tracks.iter().map(|t| (t.track_id.as_str(), t.ssrc)).collect();
     assert!(tracks.len() == 3 && tracks[0] == ("one", 71), "{tracks:?}");
     assert!(tracks.contains(&("two", 72)) && tracks.contains(&("three", 73)), "{tracks:?}");
+}
+
+#[test]
+fn streams_to_the_peer_are_closed_once_another_pair_is_in_use() {
+    let tcp = |sdp: String| {
+        let candidate = "a=candidate:9 1 tcp 1 10.0.0.9 7881 typ host tcptype passive\r\n";
+        sdp.replace("a=mid:0\r\n", &format!("a=mid:0\r\n{candidate}"))
+    };
+    let mut world = World::new(5, 0, Vec::new());
+    // UDP needs longer than TCP waits for it.
+    world.delay = 100;
+    world.add_track("one", 71);
+    for restarts in 0..4 {
+        world.negotiate_anew(restarts > 0, tcp);
+        world.run(5_000);
+        assert!(world.has(PeerState::Connected));
+        let side = &world.sides[SUBSCRIBER];
+        assert!(side.peer_streams_opened > restarts, "{} were opened", side.peer_streams_opened);
+        assert!(side.peer_streams.is_empty(), "restart {restarts}: {:?} are open", side.peer_streams);
+        world.send_packet(71, restarts as u16 + 1, None);
+        world.run(1_000);
+    }
+    assert_eq!(world.sides[SUBSCRIBER].packets.len(), 4);
 }
 
 #[test]
