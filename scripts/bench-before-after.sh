@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # bench-before-after.sh REVISION [ROUNDS]: runs `make bench` with the library of an older revision and with this tree's,
-# in turn (before, after, before, after: ROUNDS each, default 2), with the same worker, SFU and tools. Prints the median
-# and the range of every figure, and writes them to target/before/summary.json. Includes LiveKit when its server is
-# installed (make livekit).
+# in turn (before, after, before, after: ROUNDS each, default 2), with the same SFU and tools. The worker is built from
+# each revision's own source, because the interface may differ. Prints the median and the range of every figure, and
+# writes them to target/before/summary.json. Includes LiveKit when its server is installed (make livekit).
 #
 # BENCH_SECONDS=10, BENCH_SESSIONS=1,10,50 and BENCH_MORE="--reconnects 6" set the length of the run.
 set -euo pipefail
@@ -18,7 +18,7 @@ make --no-print-directory build
 mkdir -p "$home"
 git worktree prune
 if [ -e "$home/source/.git" ]; then
-  git -C "$home/source" checkout -q --detach "$commit"
+  git -C "$home/source" checkout -q -f --detach "$commit"
 else
   git worktree add -q --detach "$home/source" "$commit"
 fi
@@ -28,15 +28,40 @@ scripts/say.sh "Building the library of $commit (first time: some minutes)"
 "$home/source/scripts/stage-lib.sh" "$home/target/release" "$home/lib"
 "${CARGO:-cargo}" build --release --locked --manifest-path benches/baseline/Cargo.toml --target-dir target
 
-worker() { # library's folder, output
-  ${CC:-cc} -O2 -g -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -pthread -Iinclude benches/{worker,reconnect,packets}.c \
-    -o "$2" -L"$1" -loffhook -lm "-Wl,-rpath,$1"
+worker() { # source, library's folder, output
+  local files=("$1"/benches/worker.c "$1"/benches/reconnect.c)
+  [ ! -e "$1/benches/packets.c" ] || files+=("$1/benches/packets.c")
+  ${CC:-cc} -O2 -g -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -pthread "-I$1/include" "${files[@]}" \
+    -o "$3" -L"$2" -loffhook -lm "-Wl,-rpath,$2"
+}
+# Workers that do not report the heap yet get the two lines for it.
+report_heap() { # source
+  python3 - "$1/benches/worker.c" <<'PYTHON'
+import pathlib, sys
+
+path = pathlib.Path(sys.argv[1])
+text = path.read_text()
+if "heap_kb" not in text:
+    for old, new in [
+        ("#include <math.h>", "#include <malloc.h>\n#include <math.h>"),
+        ("struct args args =", "static double heap_kb(void)\n{\n    struct mallinfo2 heap = mallinfo2();\n"
+         "    return (double)(heap.uordblks + heap.hblkhd) / 1024;\n}\nstatic double heap_running;\n\nstruct args args ="),
+        (r'line("{\"kind\":\"idle\"}");', r'line("{\"kind\":\"idle\",\"heap_kb\":%.1f}", heap_kb());'),
+        ('        expect("stop");\n', '        expect("stop");\n        heap_running = heap_kb();\n'),
+        (r'\"writes_refused\":%ld,\"join_ms\":[", args.n, frames, late, concealed, dropped, refused);',
+         r'\"writes_refused\":%ld,\"heap_kb\":%.1f,\"join_ms\":[", args.n, frames, late, concealed, dropped, refused, heap_running);'),
+    ]:
+        assert text.count(old) == 1, (text.count(old), old)
+        text = text.replace(old, new)
+    path.write_text(text)
+PYTHON
 }
 lookup() { # source, library, dependencies, output
   "${RUSTC:-rustc}" --edition 2021 -O "$1/examples/handle_lookup.rs" -o "$4" --extern "offhook=$2" -L "dependency=$3"
 }
-worker "$home/lib" "$home/worker-before"
-worker "$PWD/target/lib" "$home/worker-after"
+report_heap "$home/source"
+worker "$home/source" "$home/lib" "$home/worker-before"
+worker "$PWD" "$PWD/target/lib" "$home/worker-after"
 lookup "$home/source" "$home/target/release/liboffhook.rlib" "$home/target/release/deps" "$home/lookup-before"
 lookup . target/built/liboffhook.rlib target/release/deps "$home/lookup-after"
 
@@ -48,11 +73,11 @@ for round in $(seq "$rounds"); do
     scripts/say.sh "$side, $round of $rounds"
     target/built/offhook-bench --sfu target/built/offhook-sfu --worker "$home/worker-$side" \
       --lookup "$home/lookup-$side" --baseline target/release/offhook-baseline \
-      --library "$lib/liboffhook.so.1" --out "$out" --watch-seconds "$seconds" --sessions "$sessions" \
+      --library "$lib/liboffhook.so" --out "$out" --watch-seconds "$seconds" --sessions "$sessions" \
       ${BENCH_MORE:-} >"$out.log" || { tail -5 "$out.log" >&2; exit 1; }
     if [ -x target/tools/livekit-server ]; then
       target/built/offhook-bench --livekit target/tools/livekit-server --worker "$home/worker-$side" \
-        --library "$lib/liboffhook.so.1" --out "$out" --watch-seconds "$seconds" --sessions "$sessions" --rounds 1 \
+        --library "$lib/liboffhook.so" --out "$out" --watch-seconds "$seconds" --sessions "$sessions" --rounds 1 \
         >>"$out.log" || { tail -5 "$out.log" >&2; exit 1; }
     fi
   done

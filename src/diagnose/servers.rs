@@ -246,6 +246,9 @@ async fn http(
     let status = answer.status;
     match answer.verdict {
         Verdict::Accepted if options.token.is_empty() => step.ok(format!("a {name}, HTTP {status}")),
+        Verdict::Accepted if status == 404 => {
+            step.ok(format!("a {name}, which accepts the token; the call does not exist yet (HTTP {status})"))
+        }
         Verdict::Accepted => step.ok(format!("a {name}, which accepts the token (HTTP {status})")),
         Verdict::NoToken => step.ok(format!("a {name}, HTTP {status}; it requires a token, and none was given")),
         Verdict::Refused => {

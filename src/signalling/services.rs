@@ -111,7 +111,7 @@ impl Service {
 /// What a server answered to the question whether it is one of the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is, and accepts the token.
+    /// It is, and accepts the token. The call may not exist (HTTP 404).
     Accepted,
     /// It is, and requires a token; none was sent.
     NoToken,
