@@ -1993,9 +1993,10 @@ OH_API oh_result oh_call_join(oh_client client, const oh_call_options *options, 
  * Waits until a call is in a state.
  *
  * @param call        the call.
- * @param state       usually OH_STATE_JOINED or OH_STATE_LEFT. For OH_STATE_LEFT it waits until OH_EVENT_ENDED was
- *                    delivered (and destroy called), so that oh_call_free loses no event. In pull mode it waits for
- *                    the end alone: take events until OH_ERR_CLOSED before oh_call_free.
+ * @param state       usually OH_STATE_JOINED or OH_STATE_LEFT. A state that is over before this thread runs, as a
+ *                    short reconnect, is missed: OH_EVENT_STATE reports each. For OH_STATE_LEFT it waits until
+ *                    OH_EVENT_ENDED was delivered (and destroy called), so that oh_call_free loses no event. In pull
+ *                    mode it waits for the end alone: take events until OH_ERR_CLOSED before oh_call_free.
  * @param timeout_ms  how long to wait; 0: not at all; OH_FOREVER.
  * @return            OH_OK when the call is in that state; OH_ERR_TIMEOUT; when the call ended first: the error it ended
  *                    with (OH_ERR_CANCELLED when the application left; OH_ERR_STATE when it ended without an error),
