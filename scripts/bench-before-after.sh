@@ -34,12 +34,16 @@ worker() { # source, library's folder, output
   ${CC:-cc} -O2 -g -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -pthread "-I$1/include" "${files[@]}" \
     -o "$3" -L"$2" -loffhook -lm "-Wl,-rpath,$2"
 }
-# Workers that do not report the heap yet get the two lines for it.
-report_heap() { # source
-  python3 - "$1/benches/worker.c" <<'PYTHON'
+# Older workers have other names for the gaps of a reconnect, and do not report the heap: they get what is missing.
+adapt() { # source
+  python3 - "$1/benches" <<'PYTHON'
 import pathlib, sys
 
-path = pathlib.Path(sys.argv[1])
+path = pathlib.Path(sys.argv[1]) / "reconnect.c"
+text = path.read_text()
+path.write_text(text.replace("hears_gap_ms", "receive_gap_ms").replace("heard_gap_ms", "send_gap_ms"))
+
+path = pathlib.Path(sys.argv[1]) / "worker.c"
 text = path.read_text()
 if "heap_kb" not in text:
     for old, new in [
@@ -59,7 +63,7 @@ PYTHON
 lookup() { # source, library, dependencies, output
   "${RUSTC:-rustc}" --edition 2021 -O "$1/examples/handle_lookup.rs" -o "$4" --extern "offhook=$2" -L "dependency=$3"
 }
-report_heap "$home/source"
+adapt "$home/source"
 worker "$home/source" "$home/lib" "$home/worker-before"
 worker "$PWD" "$PWD/target/lib" "$home/worker-after"
 lookup "$home/source" "$home/target/release/liboffhook.rlib" "$home/target/release/deps" "$home/lookup-before"
