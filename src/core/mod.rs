@@ -188,6 +188,13 @@ impl Core {
 
     /// Processes one input.
     pub fn handle(&mut self, now: Duration, mut input: Input) {
+        // The text of an offer that is late by its arrival is not looked at, and not recorded: a flood of them is cheap,
+        // and leaves the trace its room.
+        if let Input::Message { message: SfuMessage::SubscriberOffer { sdp, .. }, generation } = &mut input {
+            if self.is_over() || self.subscriber.is_late(&self.cx, *generation).is_some() {
+                sdp.clear();
+            }
+        }
         if let Some(trace) = &self.trace {
             trace.given(now, &input);
         }

@@ -52,22 +52,17 @@ where
             return Err(lost);
         }
         let mut next = pin!(sleep(delay));
-        loop {
-            tokio::select! {
-                biased;
-                Some(ended) = attempts.next() => match ended {
-                    Ok(connection) => return Ok(connection),
-                    Err(error) => {
-                        lost.last = Some(error);
-                        break;
-                    }
-                },
-                () = &mut end => {
-                    lost.timed_out = true;
-                    return Err(lost);
-                }
-                () = &mut next, if waiting.len() > 0 => break,
+        tokio::select! {
+            biased;
+            Some(ended) = attempts.next() => match ended {
+                Ok(connection) => return Ok(connection),
+                Err(error) => lost.last = Some(error),
+            },
+            () = &mut end => {
+                lost.timed_out = true;
+                return Err(lost);
             }
+            () = &mut next, if waiting.len() > 0 => {}
         }
     }
 }

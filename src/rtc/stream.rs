@@ -61,7 +61,7 @@ impl Framing {
             Self::Turn => match stun::framed(bytes) {
                 Ok(Some((whole, datagram))) => (whole, 0..datagram),
                 Ok(None) => return Ok(None),
-                Err(()) => return invalid("the server sent something else than STUN"),
+                Err(stun::NotFramed) => return invalid("the server sent something else than STUN"),
             },
         };
         if datagram.len() > MAX_FRAME {

@@ -77,22 +77,26 @@ pub fn nominates(datagram: &[u8], ufrag: &str) -> bool {
         && attributes(datagram).any(|(kind, user)| kind == 0x0006 && !ufrag.is_empty() && is_addressed(user))
 }
 
+/// Bytes of a stream that are neither a message nor channel data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotFramed;
+
 /// The length of the message or channel data at the start of a stream, with its padding on a stream (RFC 8656
 /// section 12.5); and how much of it is the datagram. `Ok(None)`: more bytes are needed to know it.
 ///
 /// # Errors
 /// These bytes are neither.
-pub fn framed(bytes: &[u8]) -> Result<Option<(usize, usize)>, ()> {
+pub fn framed(bytes: &[u8]) -> Result<Option<(usize, usize)>, NotFramed> {
     let [a, _, c, d, ..] = *bytes else { return Ok(None) };
     let length = usize::from(u16::from_be_bytes([c, d]));
     match a >> 6 {
         0 if length % 4 == 0 => match bytes.get(4..8) {
-            Some(cookie) if *cookie != COOKIE => Err(()),
+            Some(cookie) if *cookie != COOKIE => Err(NotFramed),
             Some(_) => Ok(Some((HEADER + length, HEADER + length))),
             None => Ok(None),
         },
         1 => Ok(Some(((CHANNEL_HEADER + length).next_multiple_of(4), CHANNEL_HEADER + length))),
-        _ => Err(()),
+        _ => Err(NotFramed),
     }
 }
 
@@ -125,10 +129,10 @@ mod tests {
         for short in 0..8 {
             assert_eq!(framed(&message[..short]), Ok(None), "{short} bytes");
         }
-        assert_eq!(framed(&[0, 1, 0, 7, 0x21, 0x12, 0xa4, 0x42]), Err(()));
-        assert_eq!(framed(&[0, 1, 0, 8, 1, 2, 3, 4]), Err(()));
+        assert_eq!(framed(&[0, 1, 0, 7, 0x21, 0x12, 0xa4, 0x42]), Err(NotFramed));
+        assert_eq!(framed(&[0, 1, 0, 8, 1, 2, 3, 4]), Err(NotFramed));
         assert_eq!(framed(b"HTTP/1.1"), Ok(Some(((4 + 0x5450_usize).next_multiple_of(4), 4 + 0x5450))));
-        assert_eq!(framed(&[0x80, 0, 0, 0]), Err(()));
+        assert_eq!(framed(&[0x80, 0, 0, 0]), Err(NotFramed));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! so the check before each step is also the check after each wait. Must not know: the engine, sockets.
 
 use super::connection::Connection;
-use crate::core::context::{Context, Need, Settled};
+use crate::core::context::{Context, Need, Phase, Settled};
 use crate::core::{limits, model::*, timers::Timer, Action, Event, Op, OpDone, OpFailed};
 use crate::error::{Code, Error};
 use std::collections::VecDeque;
@@ -97,13 +97,22 @@ impl Subscriber {
 
     // Offers.
 
-    pub fn on_offer(&mut self, cx: &mut Context, generation: Generation, sdp: String, negotiation_id: u32) -> Settled {
-        let late = if !cx.is_current(generation) {
+    /// Why an offer that arrives now is late, whatever it says.
+    pub fn is_late(&self, cx: &Context, generation: Generation) -> Option<&'static str> {
+        if !cx.is_current(generation) {
             Some("late offer dropped: it is for an old generation")
         } else if !cx.is_open() || cx.is_draining() {
             Some("late offer dropped: the call is leaving")
-        } else if !cx.subscriber_alive() {
+        } else if cx.phase != Phase::Joining && !cx.subscriber_alive() {
             Some("late offer dropped: the subscriber is closed")
+        } else {
+            None
+        }
+    }
+
+    pub fn on_offer(&mut self, cx: &mut Context, generation: Generation, sdp: String, negotiation_id: u32) -> Settled {
+        let late = if let Some(why) = self.is_late(cx, generation) {
+            Some(why)
         } else if self.is_of_another(cx.receive_disabled, &sdp) {
             Some("late offer dropped: the subscriber is closed, and the offer is for another peer connection")
         } else if self.is_of_before(&sdp) {

@@ -216,3 +216,33 @@ fn another_decision_is_found_where_it_is() {
     assert_eq!(differs.line, at + 1, "{differs}");
     assert!(differs.what.contains("the output is") && differs.what.contains("; the trace has"), "{differs}");
 }
+
+#[test]
+fn a_flood_of_late_offers_leaves_the_trace_its_room() {
+    let (mut core, trace) = traced(&secretive(), Room { entries: 10_000, bytes: 2 << 20 });
+    let mut at = 0;
+    join(&mut core, &mut at);
+    let generation = core.generation();
+    let offer = |n: u32| Input::Message {
+        generation,
+        message: SfuMessage::SubscriberOffer {
+            sdp: format!("v=0\r\no=- {n} 2 IN IP4 127.0.0.1\r\n{}", "a=x\r\n".repeat(2_000)),
+            negotiation_id: n,
+            ice_restart: false,
+        },
+    };
+    // One that is not late is recorded with its text.
+    feed(&mut core, &mut at, [offer(1)]);
+    let before = trace.text().len();
+    assert!(before > 10_000);
+    feed(&mut core, &mut at, [Input::ClosePeer(PeerKind::Subscriber)]);
+    feed(&mut core, &mut at, (2..1_002).map(offer));
+    assert!(trace.text().len() < before + 400 * 1_000, "{}", trace.text().len());
+    assert!(core.counters().late_offers >= 1_000);
+    let replayed = replay(&trace.text()).expect("the same decisions");
+    assert!(replayed.inputs > 1_000);
+    // After the end, too.
+    feed(&mut core, &mut at, [Input::Leave { reason: String::new() }]);
+    feed(&mut core, &mut at, (1_002..2_002).map(offer));
+    assert!(replay(&trace.text()).is_ok());
+}

@@ -10,6 +10,7 @@
 //! | passwords in descriptions | same length, `~HASH...` | compared, measured |
 //! | metadata, attributes | `<#HASH:BYTES>` | compared, measured |
 //! | packets, texts, procedure calls, reports | `<:BYTES>` | measured; texts also checked for UTF-8 |
+//! | descriptions in outputs, which repeat an input | `<sdp:HASH:BYTES>` | none |
 //! | the part of a URL after the host | `/<:BYTES>` | none |
 //!
 //! Must not know: where a trace is kept, who reads it.
@@ -44,6 +45,8 @@ pub(super) enum Place<'a> {
     /// A part of a text, which may start or end within a character.
     Piece(&'a mut Bytes),
     Description(&'a mut String),
+    /// A description in an output: the input that it is from has its text.
+    Repeated(&'a mut String),
     Url(&'a mut String),
     /// Text from a server, which may quote a secret.
     ServerText(&'a mut String),
@@ -96,11 +99,11 @@ pub(super) fn of_output(output: &mut Output, see: See<'_>) {
         }
         Output::OpenSocket { admission, .. } => of_admission(admission, see),
         Output::Send { request: SfuRequest::Join(join), .. } => {
-            see(Place::Description(&mut join.subscriber_sdp));
-            see(Place::Description(&mut join.publisher_sdp));
+            see(Place::Repeated(&mut join.subscriber_sdp));
+            see(Place::Repeated(&mut join.publisher_sdp));
         }
         Output::Rpc { call, .. } => match call {
-            RpcCall::SetPublisher { sdp, .. } | RpcCall::SendAnswer { sdp, .. } => see(Place::Description(sdp)),
+            RpcCall::SetPublisher { sdp, .. } | RpcCall::SendAnswer { sdp, .. } => see(Place::Repeated(sdp)),
             RpcCall::SendStats { subscriber_stats, publisher_stats, .. } => {
                 see(Place::Content(subscriber_stats));
                 see(Place::Content(publisher_stats));
@@ -110,7 +113,7 @@ pub(super) fn of_output(output: &mut Output, see: See<'_>) {
         },
         Output::Engine { action, .. } => match action {
             Action::Create { ice_servers } => of_servers(ice_servers, see),
-            Action::SetAnswer(sdp) | Action::Answer { offer: sdp, .. } => see(Place::Description(sdp)),
+            Action::SetAnswer(sdp) | Action::Answer { offer: sdp, .. } => see(Place::Repeated(sdp)),
             _ => {}
         },
         Output::SendData(message) => of_body(&mut message.body, see),
@@ -285,6 +288,12 @@ impl Hider {
             Place::Payload(bytes) => *bytes = format!("<:{}>", bytes.len()).into(),
             Place::Piece(bytes) => *bytes = Piece::of(bytes).to_string().into(),
             Place::Description(sdp) => self.description(sdp),
+            Place::Repeated(sdp) if sdp.is_empty() => {}
+            Place::Repeated(sdp) => {
+                // Without the key: a replay has the hidden form only, and gets the same.
+                self.description(sdp);
+                *sdp = format!("<sdp:{}:{}>", Self::default().hash(sdp), sdp.len());
+            }
             Place::Url(url) => hide_url(url),
             Place::ServerText(text) => self.server_text(text),
             Place::Key(code) => *code = 0,
@@ -407,6 +416,7 @@ pub(super) fn show(place: Place<'_>) -> Result<(), String> {
         Place::Secret(_)
         | Place::Named(_)
         | Place::Description(_)
+        | Place::Repeated(_)
         | Place::Url(_)
         | Place::ServerText(_)
         | Place::Key(_) => {}

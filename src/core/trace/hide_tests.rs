@@ -91,6 +91,12 @@ fn secrets_are_gone_and_stay_apart() {
     let once = sdp.clone();
     hider.hide(Place::Description(&mut sdp));
     assert_eq!(sdp, once);
+    // In an output it is one short text, the same from the description and from its hidden form.
+    let (mut repeated, mut of_hidden) = (before, once);
+    hider.hide(Place::Repeated(&mut repeated));
+    Hider::default().hide(Place::Repeated(&mut of_hidden));
+    assert_eq!(repeated, of_hidden);
+    assert!(repeated.starts_with("<sdp:") && repeated.len() < 32, "{repeated}");
     for (url, hidden) in [
         ("wss://user:pw@sfu.example:1/hook-5ecret/rtc?access_token=abc#x", "wss://sfu.example:1/<:35>"),
         ("wss://sfu.example?access_token=abc@d", "wss://sfu.example/<:19>"),

@@ -57,7 +57,8 @@ impl Fifo {
         }
         let needed = self.samples.len() + count;
         if needed > self.samples.capacity() {
-            let capacity = (2 * self.samples.capacity()).min(self.most).max(needed);
+            // Few bytes stay unused, and a long buffer does not grow in many steps.
+            let capacity = (self.samples.capacity() / 4 * 5).min(self.most).max(needed);
             self.samples.reserve_exact(capacity - self.samples.len());
         }
     }
