@@ -117,6 +117,7 @@ test-valgrind: build ## C tests under valgrind memcheck
 	@scripts/run-c-tests.sh valgrind
 
 asan:
+	@scripts/early.sh --now
 	@scripts/build-asan.sh
 
 test-asan: build asan ## C tests and library under AddressSanitizer

@@ -102,7 +102,8 @@ mod tests {
 
     /// Time that passes only while everything waits.
     #[derive(Clone, Default)]
-    struct Clock(Rc<RefCell<(Duration, Vec<(Duration, Waker)>)>>);
+    struct Clock(Rc<RefCell<(Duration, Timers)>>);
+    type Timers = Vec<(Duration, Waker)>;
 
     impl Clock {
         fn now(&self) -> Duration {

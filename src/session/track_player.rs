@@ -233,7 +233,7 @@ mod tests {
         let (mut audible, mut passed, mut now) = (0, 0, ms(7));
         let mut packets = packets(50).into_iter().peekable();
         while let Some(at) = one.deadline().into_iter().chain(two.deadline()).min() {
-            assert!(at >= now && (at - phase).as_nanos() % TICK.as_nanos() == 0, "{at:?} after {now:?}");
+            assert!(at >= now && (at - phase).as_nanos().is_multiple_of(TICK.as_nanos()), "{at:?} after {now:?}");
             now = at;
             while let Some(packet) = packets.next_if(|packet| packet.arrival <= now) {
                 one.receive(packet.clone(), &mut Identity);

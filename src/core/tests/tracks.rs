@@ -144,7 +144,8 @@ fn all_of_them_come_back_in_order_after_every_kind_of_reconnect() {
         sim.input(Input::Publish { track: 17, offer: screen() });
         sim.run(ms(200));
         let order: Vec<_> = alive(&sim).into_iter().map(|track| name_of(&sim, track)).collect();
-        let ways: [(Strategy, fn(&mut Sim)); 3] = [
+        type Cause = fn(&mut Sim);
+        let ways: [(Strategy, Cause); 3] = [
             (Strategy::Fast, |sim| sim.lose_socket()),
             (Strategy::Rejoin, |sim| sim.peer(PUB, PeerChange::Failed)),
             (Strategy::Migrate, |sim| sim.message(SfuMessage::GoAway { reason: 1 })),

@@ -79,6 +79,9 @@ struct Side {
     next: Option<Ms>,
 }
 
+/// Additional delay of a datagram; `None`: it is lost.
+type Way = Box<dyn FnMut(&[u8]) -> Option<Ms>>;
+
 /// Two sides, and the network between them.
 struct World {
     epoch: Instant,
@@ -93,7 +96,7 @@ struct World {
     /// Only relayed datagrams reach the other side.
     walled: bool,
     /// Additional delay of a datagram to the subscriber; `None`: it is lost.
-    way: Box<dyn FnMut(&[u8]) -> Option<Ms>>,
+    way: Way,
     relay: Option<turn::Server>,
 }
 
