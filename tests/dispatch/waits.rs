@@ -42,7 +42,8 @@ fn quiesces(mailbox: &Box_) -> bool {
 
 #[test]
 fn of_two_that_wait_for_each_other_one_gets_an_error() {
-    let all: [(&str, fn(&Box_) -> bool); 2] = [("close", closes), ("quiesce", quiesces)];
+    type Wait = fn(&Box_) -> bool;
+    let all: [(&str, Wait); 2] = [("close", closes), ("quiesce", quiesces)];
     for (first, f) in all {
         for (second, s) in all {
             for _ in 0..20 {

@@ -35,10 +35,9 @@ impl View {
                     return Err(format!("{} is reported as joined twice", p.session_id));
                 }
             }
+            Event::ParticipantUpdated(p) if p.local && self.is_local(&p.session_id) => {}
             Event::ParticipantUpdated(p) if p.local => {
-                if !self.is_local(&p.session_id) {
-                    return Err(format!("{} is reported, but is the local session", p.session_id));
-                }
+                return Err(format!("{} is reported as the local session, and is not", p.session_id));
             }
             Event::ParticipantUpdated(p) => {
                 self.stranger(&p.session_id)?;

@@ -133,7 +133,8 @@ async fn the_very_certificate_that_is_trusted_is_accepted_while_it_is_valid() {
     assert_eq!(pinned("127.0.0.1", |_| ()).await, Ok(()));
     let expired = |p: &mut CertificateParams| p.not_after = rcgen::date_time_ymd(2001, 1, 1);
     let early = |p: &mut CertificateParams| p.not_before = rcgen::date_time_ymd(2999, 1, 1);
-    let changes: [(fn(&mut CertificateParams), &str); 2] = [(expired, "expired"), (early, "not valid yet")];
+    type Change = fn(&mut CertificateParams);
+    let changes: [(Change, &str); 2] = [(expired, "expired"), (early, "not valid yet")];
     for (change, expected) in changes {
         for ca in [false, true] {
             let change = |params: &mut CertificateParams| {
