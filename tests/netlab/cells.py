@@ -10,6 +10,7 @@ import lab as parts
 from lab import HOME, HTTPS, NET, NOBODY, PORT, PROXY, PROXY_ADDRESS, RELAY, RELAY_ADDRESS, SFU, SFU6, TCP_MEDIA
 
 STREAM, LIVEKIT = "stream", "livekit"
+OTHERS = "official", "chromium"  # clients for comparison, on LiveKit
 CELLS = []
 
 
@@ -47,11 +48,12 @@ class Cell:
     expected: object
     protocols: tuple
     short: bool  # part of the short form
+    others: tuple  # the clients that have what the cell is about
 
 
-def cell(name, what, expected, protocols=(STREAM, LIVEKIT), short=False):
+def cell(name, what, expected, protocols=(STREAM, LIVEKIT), short=False, others=OTHERS):
     def add(run):
-        CELLS.append(Cell(name, what, run, expected, protocols, short))
+        CELLS.append(Cell(name, what, run, expected, protocols, short, others))
         return run
 
     return add
@@ -307,6 +309,102 @@ def nothing_passes(lab):
     lab.connect()
 
 
+# ---- options of the client
+
+
+@cell("relay-only", "relay_only, where everything else works", Connected(3500, needs="turnserver"))
+def relay_only(lab):
+    lab.routed()
+    lab.router.count(
+        to_relay=f'iifname "in" ip daddr {RELAY_ADDRESS} udp dport {RELAY}',
+        other_datagrams=f'iifname "in" meta l4proto udp ip daddr . udp dport != {{ {RELAY_ADDRESS} . {RELAY} }}',
+        media_over_tcp=f'iifname "in" tcp dport {TCP_MEDIA}',
+    )
+    lab.relay("udp")
+    lab.serve(tcp=True)
+    lab.connect(options=["--relay-only", 1])
+    lab.talk()
+    lab.demand(lab.router, some=["to_relay"], none=["other_datagrams", "media_over_tcp"])
+
+
+@cell("relay-only-without", "relay_only, and no TURN server", Named(r"relay|TURN|gathered nothing", 30000))
+def relay_only_without(lab):
+    lab.routed()
+    lab.serve()
+    lab.connect(options=["--relay-only", 1])
+
+
+def through_the_second(lab, names):
+    wifi, cable = two_paths(lab)
+    lab.client.ip("route add default via 192.168.6.1 metric 100")
+    for router in wifi, cable:
+        router.count(datagrams='iifname "in" meta l4proto udp')
+    lab.serve()
+    lab.connect(options=["--interfaces", names])
+    lab.talk()
+    lab.demand(cable, some=["datagrams"])
+    lab.demand(wifi, none=["datagrams"])
+
+
+@cell("interfaces-included", "interfaces=eth1, while the default route leads through eth0", Connected(), others=())
+def interfaces_included(lab):
+    through_the_second(lab, "eth1")
+
+
+@cell("interfaces-excluded", "interfaces=!eth0, while the default route leads through eth0", Connected(), others=())
+def interfaces_excluded(lab):
+    through_the_second(lab, "!eth0")
+
+
+@cell("interfaces-missing", "interfaces=wlan9, which does not exist", Named(r"interface|gathered nothing", 30000), others=())
+def interfaces_missing(lab):
+    lab.routed()
+    lab.serve()
+    lab.connect(options=["--interfaces", "wlan9"])
+
+
+def family(version, none):
+    @cell(f"ip-family-{version}", f"ip_family: IPv{version} only, where both work", Connected(), others=())
+    def run(lab):
+        lab.routed(v6=True)
+        lab.router.count(**{
+            f"datagrams_of_ipv{v}": f'iifname "in" meta nfproto ipv{v} meta l4proto udp' for v in (4, 6)
+        })  # fmt: skip
+        lab.serve(more=[SFU6])
+        lab.connect(options=["--ip-family", version])
+        lab.talk()
+        lab.demand(lab.router, some=[f"datagrams_of_ipv{version}"], none=[f"datagrams_of_ipv{none}"])
+
+
+family(4, none=6)
+family(6, none=4)
+
+
+@cell("port-range", "a firewall that passes only UDP from ports 50000 to 50003, the range of the client", Connected(), others=())
+def port_range(lab):
+    lab.routed(passes(f"tcp dport {PORT}", "udp sport 50000-50003"))
+    lab.router.count(
+        from_the_range='iifname "in" udp sport 50000-50003', from_elsewhere='iifname "in" udp sport != 50000-50003'
+    )
+    lab.serve()
+    lab.connect(options=["--ports", "50000-50003"])
+    lab.talk()
+    lab.demand(lab.router, some=["from_the_range"], none=["from_elsewhere"])
+
+
+@cell("dscp", "dscp=46: every datagram is marked", Connected(), others=())
+def dscp(lab):
+    lab.routed(v6=True)
+    lab.router.count(
+        marked='iifname "in" meta l4proto udp ip dscp 46', unmarked='iifname "in" meta l4proto udp ip dscp != 46',
+        marked_ipv6='iifname "in" meta l4proto udp ip6 dscp 46', unmarked_ipv6='iifname "in" meta l4proto udp ip6 dscp != 46',
+    )  # fmt: skip
+    lab.serve(more=[SFU6])
+    lab.connect(options=["--dscp", 46])
+    lab.talk()
+    lab.demand(lab.router, some=["marked"], none=["unmarked", "unmarked_ipv6"])
+
+
 # ---- NAT
 
 # LiveKit's server waits a second before it uses an address that it learns from the client's packets.
@@ -398,6 +496,43 @@ def broken_ipv6(lab):
     lab.serve(more=[SFU6], named=f"http://sfu.lab.test:{PORT}")
     lab.server.hosts({"sfu.lab.test": [SFU]})
     lab.url = named(lab)
+    lab.connect()
+    lab.talk()
+
+
+NO_SYNTHESIS = Named(r"never connected|nothing was received|could not connect", 30000, needs="tayga", may_connect=True)
+
+# NAT64: the client has IPv6 only, the servers have IPv4 only.
+
+
+@cell("nat64-turn", "only IPv6, and a NAT64; the servers' names; TURN over UDP", Connected(3500, needs="tayga"))
+def nat64_turn(lab):
+    lab.nat64({"sfu.lab.test": SFU, "turn.lab.test": RELAY_ADDRESS})
+    lab.relay("udp", host="turn.lab.test")
+    lab.serve(named=f"http://sfu.lab.test:{PORT}")
+    lab.server.hosts({"sfu.lab.test": [SFU], "turn.lab.test": [RELAY_ADDRESS]})
+    lab.url = named(lab)
+    lab.connect()
+    lab.talk()
+
+
+# The candidates of an SFU are addresses, not names.
+@cell("nat64-direct", "only IPv6, and a NAT64; the SFU's name; no TURN", NO_SYNTHESIS)
+def nat64_direct(lab):
+    lab.nat64({"sfu.lab.test": SFU})
+    lab.serve(tcp=True, named=f"http://sfu.lab.test:{PORT}")
+    lab.server.hosts({"sfu.lab.test": [SFU]})
+    lab.url = named(lab)
+    lab.connect()
+    lab.talk()
+
+
+@cell("nat64-address", "only IPv6, and a NAT64; the SFU's IPv4 address as URL; TURN over UDP by name", NO_SYNTHESIS)
+def nat64_address(lab):
+    lab.nat64({"turn.lab.test": RELAY_ADDRESS})
+    lab.relay("udp", host="turn.lab.test")
+    lab.serve()
+    lab.server.hosts({"turn.lab.test": [RELAY_ADDRESS]})
     lab.connect()
     lab.talk()
 
