@@ -21,7 +21,7 @@ class Connected:
     ms: int = 1500
     gap: int = 400
     reconnects: int | None = None  # at most
-    needs: str | None = None  # a program
+    needs: str | None = None  # programs
 
     def __str__(self):
         return f"connected in {self.ms} ms, gap {self.gap} ms"
@@ -334,26 +334,33 @@ def relay_only_without(lab):
     lab.connect(options=["--relay-only", 1])
 
 
-def through_the_second(lab, names):
+def through_the_second(lab, names, rule):
     wifi, cable = two_paths(lab)
     lab.client.ip("route add default via 192.168.6.1 metric 100")
-    for router in wifi, cable:
-        router.count(datagrams='iifname "in" meta l4proto udp')
+    if rule:
+        lab.client.ip("route add default via 192.168.6.1 table 6", "rule add from 192.168.6.2 table 6")
+    wifi.count(through_eth0='iifname "in" meta l4proto udp')
+    cable.count(through_eth1='iifname "in" meta l4proto udp')
     lab.serve()
     lab.connect(options=["--interfaces", names])
     lab.talk()
-    lab.demand(cable, some=["datagrams"])
-    lab.demand(wifi, none=["datagrams"])
+    lab.demand(wifi, none=["through_eth0"])
+    lab.demand(cable, some=["through_eth1"])
 
 
-@cell("interfaces-included", "interfaces=eth1, while the default route leads through eth0", Connected(), others=())
+@cell("interfaces-included", "interfaces=eth1, and the default route leads through eth0", Connected(), others=())
 def interfaces_included(lab):
-    through_the_second(lab, "eth1")
+    through_the_second(lab, "eth1", rule=False)
 
 
-@cell("interfaces-excluded", "interfaces=!eth0, while the default route leads through eth0", Connected(), others=())
-def interfaces_excluded(lab):
-    through_the_second(lab, "!eth0")
+@cell("interfaces-included-rule", "the same, and a rule: what has eth1's address leaves through eth1", Connected(), others=())
+def interfaces_included_rule(lab):
+    through_the_second(lab, "eth1", rule=True)
+
+
+@cell("interfaces-excluded-rule", "the same with interfaces=!eth0", Connected(), others=())
+def interfaces_excluded_rule(lab):
+    through_the_second(lab, "!eth0", rule=True)
 
 
 @cell("interfaces-missing", "interfaces=wlan9, which does not exist", Named(r"interface|gathered nothing", 30000), others=())
@@ -500,12 +507,14 @@ def broken_ipv6(lab):
     lab.talk()
 
 
-NO_SYNTHESIS = Named(r"never connected|nothing was received|could not connect", 30000, needs="tayga", may_connect=True)
+NO_SYNTHESIS = Named(
+    r"never connected|nothing was received|could not connect", 30000, needs="tayga turnserver", may_connect=True
+)
 
 # NAT64: the client has IPv6 only, the servers have IPv4 only.
 
 
-@cell("nat64-turn", "only IPv6, and a NAT64; the servers' names; TURN over UDP", Connected(3500, needs="tayga"))
+@cell("nat64-turn", "only IPv6, and a NAT64; the servers' names; TURN over UDP", Connected(3500, needs="tayga turnserver"))
 def nat64_turn(lab):
     lab.nat64({"sfu.lab.test": SFU, "turn.lab.test": RELAY_ADDRESS})
     lab.relay("udp", host="turn.lab.test")

@@ -399,7 +399,7 @@ class Lab:
 
     def demand(self, machine, some=(), none=()):
         """Of what `machine` has counted there must be `some`, and nothing of `none`."""
-        self.counted = machine.counted()
+        self.counted.update(machine.counted())
         self.wrong += [f"no {name}" for name in some if not self.counted[name]]
         self.wrong += [f"{self.counted[name]} {name}" for name in none if self.counted[name]]
 

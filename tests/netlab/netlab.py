@@ -32,6 +32,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 MARKS = "<!-- netlab: the table -->", "<!-- netlab: end -->"
 PATIENCE = 4
+BEHIND = 50  # ms by which another client may be faster
 STRICT = "-std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -g -pthread".split()
 
 
@@ -164,6 +165,21 @@ def row(s):
     return f"{s['cell']:<25} {name:<9} {s['expected']:<36} {whole(s['connect_ms']):>7} {whole(gap):>7}  {verdict:<6}  {' '.join(s['seen'].split())[:200]}"
 
 
+def behind(results):
+    """The cells on LiveKit in which another client connects, and this one does not or is more than BEHIND ms slower; and
+    those in which its longest time without a tone is that much longer."""
+    lines = []
+    for own in (r for r in results if (r["protocol"], r["client"]) == ("livekit", "offhook")):
+        others = [r for r in results if r["cell"] == own["cell"] and r["client"] in OTHERS and r["connect_ms"] is not None]
+        for key, what in (("connect_ms", "connect"), ("quiet_ms", "quiet")):
+            if not others or (key == "quiet_ms" and own["connect_ms"] is None):
+                continue
+            best = min(others, key=lambda r: r[key])
+            if own[key] is None or own[key] - best[key] > BEHIND:
+                lines.append(f"behind: {own['cell']}: {what} {whole(own[key]) or 'never'}, {best['client']} {whole(best[key])} ms")
+    return lines
+
+
 COLUMNS = {
     "Stream": ("stream", "offhook"),
     "LiveKit": ("livekit", "offhook"),
@@ -232,6 +248,16 @@ def chosen(a):
     return [c for c in CELLS if (not a.only or c.name in a.only) and (not a.short or c.short)]
 
 
+def lacks(programs):
+    """What is missing of the programs that a cell needs; None if nothing is."""
+    for program in (programs or "").split():
+        if not shutil.which(program):
+            return f"{program} is not installed"
+        if program == "tayga" and not pathlib.Path("/dev/net/tun").exists():
+            return "this kernel has no /dev/net/tun"
+    return None
+
+
 def folder(out):
     """The folder for the results, empty but for the programs; another one while a run uses it. And its lock."""
     out.mkdir(parents=True, exist_ok=True)
@@ -288,8 +314,9 @@ def main():
     others = [name for name in OTHERS if getattr(a, name)] if "livekit" in protocols else []
     works = []
     for cell in chosen(a):
-        if cell.expected.needs and not shutil.which(cell.expected.needs):
-            print(f"SKIPPED: netlab: {cell.name}: {cell.expected.needs} is not installed")
+        lacking = lacks(cell.expected.needs)
+        if lacking:
+            print(f"SKIPPED: netlab: {cell.name}: {lacking}")
             continue
         works += [Work(cell, p, "offhook") for p in protocols if p in cell.protocols]
         if "livekit" in cell.protocols:
@@ -324,6 +351,7 @@ def main():
     (a.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     if a.write:
         write(a.write, results, conditions(a))
+    print(*behind(results), sep="\n", end="\n" if others else "")
     counted = [r for r in results if r["client"] == "offhook"]
     missed = [r for r in counted if not r["ok"]]
     failed = any("failed" in one for r in counted for one in r["rounds"])
