@@ -35,6 +35,7 @@ PROGRAMS = "chromium", "google-chrome"
 RATE, LEVEL = 48000, 0.3
 ANSWER = 30  # seconds for an answer of the browser: it may be one of many processes on few cores
 LIMIT = 180  # seconds in all
+ENDS = 3  # seconds for its processes to end
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --remote-debugging-pipe --no-first-run"
     " --no-default-browser-check --disable-extensions --disable-background-networking --disable-component-update"
@@ -53,8 +54,10 @@ def program():
 
 def version():
     """For the table; None without a browser."""
-    found = program()
-    return found and subprocess.run([found, "--version"], capture_output=True, text=True, timeout=60, check=False).stdout.split()[1]
+    if not program():
+        return None
+    done = subprocess.run([program(), "--version"], capture_output=True, text=True, timeout=60, check=False)
+    return done.stdout.split()[1]
 
 
 class Failed(Exception):
@@ -64,21 +67,23 @@ class Failed(Exception):
 class Browser:
     """Chromium, and its DevTools pipe: JSON, with a zero byte behind each message."""
 
-    def __init__(self, flags, on_text):
+    def __init__(self, profile, flags, on_text):
         self.on_text = on_text
         self.number, self.answers, self.news = 0, {}, threading.Condition()
+        ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER
         their_in, self.to = os.pipe()
         self.source, their_out = os.pipe()
 
         def child():
-            ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # ends with this process
+            ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: ends with this process
             # 3 and 4 are the browser's ends; they may be in the way of each other.
             a, b = os.dup(their_in), os.dup(their_out)
             os.dup2(a, 3)
             os.dup2(b, 4)
 
         self.process = subprocess.Popen(
-            [program(), *FLAGS, *flags, "about:blank"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            [program(), *FLAGS, f"--user-data-dir={profile}", *flags, "about:blank"],
+            env={**os.environ, "HOME": str(profile)}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             close_fds=False, preexec_fn=child,
         )  # fmt: skip
         os.close(their_in)
@@ -139,8 +144,14 @@ class Browser:
         return result["result"].get("value")
 
     def end(self):
+        """Ends it and its processes, which are children of this one as soon as it has ended."""
         self.process.kill()
         self.process.wait()
+        end = time.monotonic() + ENDS
+        with contextlib.suppress(ChildProcessError):
+            while time.monotonic() < end:
+                if os.waitpid(-1, os.WNOHANG) == (0, 0):
+                    time.sleep(0.01)
 
 
 class Page(http.server.SimpleHTTPRequestHandler):
@@ -195,7 +206,7 @@ def run(a):
     profile = pathlib.Path(a.profile)
     profile.mkdir(parents=True)
     tone(profile / "tone.wav", round(a.hz))
-    flags = [f"--user-data-dir={profile}", f"--use-file-for-fake-audio-capture={profile}/tone.wav"]
+    flags = [f"--use-file-for-fake-audio-capture={profile}/tone.wav"]
     flags += [f"--ignore-certificate-errors-spki-list={key_hash(a.certificate)}"] if a.certificate else []
     flags += [f"--proxy-server={proxy()}"] if proxy() else []
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
@@ -215,7 +226,7 @@ def run(a):
         if event["event"] == "ended":
             over.set()
 
-    browser = Browser(flags, on_text)
+    browser = Browser(profile, flags, on_text)
     watchdog = threading.Timer(LIMIT, lambda: os._exit(1))  # the browser ends with this process
     watchdog.daemon = True
     watchdog.start()

@@ -5,6 +5,7 @@ A cell's function builds the network, starts the servers, lets both participants
 """
 
 import dataclasses
+import functools
 
 import lab as parts
 from lab import HOME, HTTPS, NET, NOBODY, PORT, PROXY, PROXY_ADDRESS, RELAY, RELAY_ADDRESS, SFU, SFU6, TCP_MEDIA
@@ -514,15 +515,21 @@ NO_SYNTHESIS = Named(
 # NAT64: the client has IPv6 only, the servers have IPv4 only.
 
 
-@cell("nat64-turn", "only IPv6, and a NAT64; the servers' names; TURN over UDP", Connected(3500, needs="tayga turnserver"))
-def nat64_turn(lab):
+def nat64_turn(lab, transport):
     lab.nat64({"sfu.lab.test": SFU, "turn.lab.test": RELAY_ADDRESS})
-    lab.relay("udp", host="turn.lab.test")
+    lab.relay(transport, host="turn.lab.test")
     lab.serve(named=f"http://sfu.lab.test:{PORT}")
     lab.server.hosts({"sfu.lab.test": [SFU], "turn.lab.test": [RELAY_ADDRESS]})
     lab.url = named(lab)
     lab.connect()
     lab.talk()
+
+
+for transport in "udp", "tcp":
+    cell(
+        f"nat64-turn-{transport}", f"only IPv6, and a NAT64; the servers' names; TURN over {transport.upper()}",
+        Connected(3500, needs="tayga turnserver"),
+    )(functools.partial(nat64_turn, transport=transport))  # fmt: skip
 
 
 # The candidates of an SFU are addresses, not names.

@@ -351,7 +351,8 @@ def main():
     (a.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     if a.write:
         write(a.write, results, conditions(a))
-    print(*behind(results), sep="\n", end="\n" if others else "")
+    for line in behind(results):
+        print(line)
     counted = [r for r in results if r["client"] == "offhook"]
     missed = [r for r in counted if not r["ok"]]
     failed = any("failed" in one for r in counted for one in r["rounds"])
