@@ -328,7 +328,7 @@ def relay_only(lab):
     lab.demand(lab.router, some=["to_relay"], none=["other_datagrams", "media_over_tcp"])
 
 
-@cell("relay-only-without", "relay_only, and no TURN server", Named(r"relay|TURN|gathered nothing", 30000))
+@cell("relay-only-without", "relay_only, and no TURN server", Named(r"relay|TURN|gathered nothing", 40000))
 def relay_only_without(lab):
     lab.routed()
     lab.serve()
@@ -364,7 +364,7 @@ def interfaces_excluded_rule(lab):
     through_the_second(lab, "!eth0", rule=True)
 
 
-@cell("interfaces-missing", "interfaces=wlan9, which does not exist", Named(r"interface|gathered nothing", 30000), others=())
+@cell("interfaces-missing", "interfaces=wlan9, which does not exist", Named(r"interface|gathered nothing", 40000), others=())
 def interfaces_missing(lab):
     lab.routed()
     lab.serve()
