@@ -164,7 +164,8 @@ NETLAB = tests/netlab/netlab.py --rounds $(or $(ROUNDS),1) $(addprefix --only ,$
 
 netlab: build livekit ## calls in networks of Linux namespaces (root): NAT, firewalls, proxies, loss, changes; ONLY=NAME, ROUNDS=n
 	@tests/livekit/official/env.sh || { code=$$?; [ $$code = 77 ] || exit $$code; }
-	@$(NETLAB) --official || { code=$$?; [ $$code = 77 ] && exit 0; exit $$code; }
+	@tests/netlab/livekit-client.sh || { code=$$?; [ $$code = 77 ] || exit $$code; }
+	@$(NETLAB) --official --chromium || { code=$$?; [ $$code = 77 ] && exit 0; exit $$code; }
 
 netlab-short: build ## thirteen of these networks, in a minute
 	@$(NETLAB) --short --jobs 3 || { code=$$?; [ $$code = 77 ] && exit 0; exit $$code; }

@@ -53,6 +53,7 @@ want turnserver coturn "the test of calls through a relay"
 want ip iproute2 "the check of the packages without a network, and the network laboratory"
 want nft nftables "the network laboratory"
 want openssl openssl "the network laboratory"
+want tayga tayga "NAT64 in the network laboratory"
 want /usr/include/uv.h libuv1-dev "the libuv example"
 if [ ${#optional[@]} -gt 0 ]; then
   if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then

@@ -5,11 +5,13 @@ A cell's function builds the network, starts the servers, lets both participants
 """
 
 import dataclasses
+import functools
 
 import lab as parts
 from lab import HOME, HTTPS, NET, NOBODY, PORT, PROXY, PROXY_ADDRESS, RELAY, RELAY_ADDRESS, SFU, SFU6, TCP_MEDIA
 
 STREAM, LIVEKIT = "stream", "livekit"
+OTHERS = "official", "chromium"  # clients for comparison, on LiveKit
 CELLS = []
 
 
@@ -20,7 +22,7 @@ class Connected:
     ms: int = 1500
     gap: int = 400
     reconnects: int | None = None  # at most
-    needs: str | None = None  # a program
+    needs: str | None = None  # programs
 
     def __str__(self):
         return f"connected in {self.ms} ms, gap {self.gap} ms"
@@ -47,11 +49,12 @@ class Cell:
     expected: object
     protocols: tuple
     short: bool  # part of the short form
+    others: tuple  # the clients that have what the cell is about
 
 
-def cell(name, what, expected, protocols=(STREAM, LIVEKIT), short=False):
+def cell(name, what, expected, protocols=(STREAM, LIVEKIT), short=False, others=OTHERS):
     def add(run):
-        CELLS.append(Cell(name, what, run, expected, protocols, short))
+        CELLS.append(Cell(name, what, run, expected, protocols, short, others))
         return run
 
     return add
@@ -307,6 +310,109 @@ def nothing_passes(lab):
     lab.connect()
 
 
+# ---- options of the client
+
+
+@cell("relay-only", "relay_only, where everything else works", Connected(3500, needs="turnserver"))
+def relay_only(lab):
+    lab.routed()
+    lab.router.count(
+        to_relay=f'iifname "in" ip daddr {RELAY_ADDRESS} udp dport {RELAY}',
+        other_datagrams=f'iifname "in" meta l4proto udp ip daddr . udp dport != {{ {RELAY_ADDRESS} . {RELAY} }}',
+        media_over_tcp=f'iifname "in" tcp dport {TCP_MEDIA}',
+    )
+    lab.relay("udp")
+    lab.serve(tcp=True)
+    lab.connect(options=["--relay-only", 1])
+    lab.talk()
+    lab.demand(lab.router, some=["to_relay"], none=["other_datagrams", "media_over_tcp"])
+
+
+@cell("relay-only-without", "relay_only, and no TURN server", Named(r"relay|TURN|gathered nothing", 40000))
+def relay_only_without(lab):
+    lab.routed()
+    lab.serve()
+    lab.connect(options=["--relay-only", 1])
+
+
+def through_the_second(lab, names, rule):
+    wifi, cable = two_paths(lab)
+    lab.client.ip("route add default via 192.168.6.1 metric 100")
+    if rule:
+        lab.client.ip("route add default via 192.168.6.1 table 6", "rule add from 192.168.6.2 table 6")
+    wifi.count(through_eth0='iifname "in" meta l4proto udp')
+    cable.count(through_eth1='iifname "in" meta l4proto udp')
+    lab.serve()
+    lab.connect(options=["--interfaces", names])
+    lab.talk()
+    lab.demand(wifi, none=["through_eth0"])
+    lab.demand(cable, some=["through_eth1"])
+
+
+@cell("interfaces-included", "interfaces=eth1, and the default route leads through eth0", Connected(), others=())
+def interfaces_included(lab):
+    through_the_second(lab, "eth1", rule=False)
+
+
+@cell("interfaces-included-rule", "the same, and a rule: what has eth1's address leaves through eth1", Connected(), others=())
+def interfaces_included_rule(lab):
+    through_the_second(lab, "eth1", rule=True)
+
+
+@cell("interfaces-excluded-rule", "the same with interfaces=!eth0", Connected(), others=())
+def interfaces_excluded_rule(lab):
+    through_the_second(lab, "!eth0", rule=True)
+
+
+@cell("interfaces-missing", "interfaces=wlan9, which does not exist", Named(r"interface|gathered nothing", 40000), others=())
+def interfaces_missing(lab):
+    lab.routed()
+    lab.serve()
+    lab.connect(options=["--interfaces", "wlan9"])
+
+
+def family(version, none):
+    @cell(f"ip-family-{version}", f"ip_family: IPv{version} only, where both work", Connected(), others=())
+    def run(lab):
+        lab.routed(v6=True)
+        lab.router.count(**{
+            f"datagrams_of_ipv{v}": f'iifname "in" meta nfproto ipv{v} meta l4proto udp' for v in (4, 6)
+        })  # fmt: skip
+        lab.serve(more=[SFU6])
+        lab.connect(options=["--ip-family", version])
+        lab.talk()
+        lab.demand(lab.router, some=[f"datagrams_of_ipv{version}"], none=[f"datagrams_of_ipv{none}"])
+
+
+family(4, none=6)
+family(6, none=4)
+
+
+@cell("port-range", "a firewall that passes only UDP from ports 50000 to 50003, the range of the client", Connected(), others=())
+def port_range(lab):
+    lab.routed(passes(f"tcp dport {PORT}", "udp sport 50000-50003"))
+    lab.router.count(
+        from_the_range='iifname "in" udp sport 50000-50003', from_elsewhere='iifname "in" udp sport != 50000-50003'
+    )
+    lab.serve()
+    lab.connect(options=["--ports", "50000-50003"])
+    lab.talk()
+    lab.demand(lab.router, some=["from_the_range"], none=["from_elsewhere"])
+
+
+@cell("dscp", "dscp=46: every datagram is marked", Connected(), others=())
+def dscp(lab):
+    lab.routed(v6=True)
+    lab.router.count(
+        marked='iifname "in" meta l4proto udp ip dscp 46', unmarked='iifname "in" meta l4proto udp ip dscp != 46',
+        marked_ipv6='iifname "in" meta l4proto udp ip6 dscp 46', unmarked_ipv6='iifname "in" meta l4proto udp ip6 dscp != 46',
+    )  # fmt: skip
+    lab.serve(more=[SFU6])
+    lab.connect(options=["--dscp", 46])
+    lab.talk()
+    lab.demand(lab.router, some=["marked"], none=["unmarked", "unmarked_ipv6"])
+
+
 # ---- NAT
 
 # LiveKit's server waits a second before it uses an address that it learns from the client's packets.
@@ -398,6 +504,51 @@ def broken_ipv6(lab):
     lab.serve(more=[SFU6], named=f"http://sfu.lab.test:{PORT}")
     lab.server.hosts({"sfu.lab.test": [SFU]})
     lab.url = named(lab)
+    lab.connect()
+    lab.talk()
+
+
+NO_SYNTHESIS = Named(
+    r"never connected|nothing was received|could not connect", 30000, needs="tayga turnserver", may_connect=True
+)
+
+# NAT64: the client has IPv6 only, the servers have IPv4 only.
+
+
+def nat64_turn(lab, transport):
+    lab.nat64({"sfu.lab.test": SFU, "turn.lab.test": RELAY_ADDRESS})
+    lab.relay(transport, host="turn.lab.test")
+    lab.serve(named=f"http://sfu.lab.test:{PORT}")
+    lab.server.hosts({"sfu.lab.test": [SFU], "turn.lab.test": [RELAY_ADDRESS]})
+    lab.url = named(lab)
+    lab.connect()
+    lab.talk()
+
+
+for transport in "udp", "tcp":
+    cell(
+        f"nat64-turn-{transport}", f"only IPv6, and a NAT64; the servers' names; TURN over {transport.upper()}",
+        Connected(3500, needs="tayga turnserver"),
+    )(functools.partial(nat64_turn, transport=transport))  # fmt: skip
+
+
+# The candidates of an SFU are addresses, not names.
+@cell("nat64-direct", "only IPv6, and a NAT64; the SFU's name; no TURN", NO_SYNTHESIS)
+def nat64_direct(lab):
+    lab.nat64({"sfu.lab.test": SFU})
+    lab.serve(tcp=True, named=f"http://sfu.lab.test:{PORT}")
+    lab.server.hosts({"sfu.lab.test": [SFU]})
+    lab.url = named(lab)
+    lab.connect()
+    lab.talk()
+
+
+@cell("nat64-address", "only IPv6, and a NAT64; the SFU's IPv4 address as URL; TURN over UDP by name", NO_SYNTHESIS)
+def nat64_address(lab):
+    lab.nat64({"turn.lab.test": RELAY_ADDRESS})
+    lab.relay("udp", host="turn.lab.test")
+    lab.serve()
+    lab.server.hosts({"turn.lab.test": [RELAY_ADDRESS]})
     lab.connect()
     lab.talk()
 

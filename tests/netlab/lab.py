@@ -5,15 +5,17 @@ Must not know: which cells there are, and what is expected of them.
 
 import contextlib
 import json
+import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 
-from network import Failed, Namespace, address, link
+from network import Failed, Namespace, address, link, pids
 
 HERE = pathlib.Path(__file__).parent
 HELPERS = HERE / "helpers"
@@ -21,6 +23,7 @@ ROOM, KEY, SECRET = "lab", "labkey", "the secret of the network laboratory"
 PORT, TCP_MEDIA, UDP_MEDIA, RELAY, HTTPS, PROXY = 7880, 7881, 7882, 3478, 443, 3128
 RELAY_USER, RELAY_PASSWORD = "lab", "relay-password"
 READY = 20  # seconds for a server or a participant that must work
+STARTS = {"chromium": 60}  # the same for programs that take longer to start
 
 # Machines on one segment.
 NEAR, NEAR6 = ("10.77.0.1", "10.77.0.2"), ("2001:db8:77::1", "2001:db8:77::2")
@@ -28,6 +31,7 @@ NEAR, NEAR6 = ("10.77.0.1", "10.77.0.2"), ("2001:db8:77::1", "2001:db8:77::2")
 HOME, HOME6 = "192.168.5", "2001:db8:5:"
 NET, NET6 = "203.0.113", "2001:db8:cb:"
 SFU, SFU6 = f"{NET}.10", f"{NET6}:10"
+PREFIX64, POOL = "2001:db8:64::/96", "192.168.64"  # of the NAT64
 RELAY_ADDRESS, PROXY_ADDRESS, NOBODY = f"{NET}.11", f"{NET}.20", f"{NET}.99"
 
 
@@ -111,6 +115,8 @@ class Lab:
         self.cause = None  # an expression: a text that matches it ends the wait as well
         self.connected = False
         self.note = None  # why the client did not even start
+        self.wrong = []  # what was counted and must not be
+        self.counted = {}
         self.relays = []
         out.mkdir(parents=True, exist_ok=True)
 
@@ -216,6 +222,35 @@ class Lab:
             self.router.rules(rules)
         self.at = SFU if v4 else SFU6
 
+    def nat64(self, names):
+        """A client with IPv6 only, and a router that translates for it to servers with IPv4 only (RFC 6146), as in many
+        mobile networks; its name server gives the IPv4 addresses of `names` within the prefix (DNS64)."""
+        self.client, self.router, self.server = map(self.machine, ("client", "router", "server"))
+        self.router.forwards()
+        link(self.client, "eth0", self.router, "in")
+        link(self.server, "eth0", self.router, "out")
+        address(self.client, "eth0", f"{HOME6}:2/64")
+        address(self.router, "in", f"{HOME6}:1/64")
+        address(self.router, "out", f"{NET}.1/24")
+        address(self.server, "eth0", f"{SFU}/24", f"{RELAY_ADDRESS}/24")
+        self.client.ip(f"route add default via {HOME6}:1")
+        config = self.out / "tayga.conf"
+        config.write_text(
+            f"tun-device nat64\nipv4-addr {POOL}.1\nipv6-addr {HOME6}:64\nprefix {PREFIX64}\n"
+            f"dynamic-pool {POOL}.0/24\ndata-dir {self.out}\n"
+        )
+        # An address of the pool for each address of the client, and one address for all of them outside.
+        self.router.shell(f"tayga --config {config} --mktun")
+        self.router.ip("link set nat64 up", f"route add {PREFIX64} dev nat64", f"route add {POOL}.0/24 dev nat64")
+        self.router.rules(NAT)
+        tayga = ["tayga", "--nodetach", "-d", "--config", config]
+        self.run(self.router, "tayga", "sh", "-c", 'echo ready; exec "$@" 1>&2', "-", *tayga)
+        self.client.name_server(f"{HOME6}:1")
+        self.helper(
+            self.router, "names", f"{HOME6}:1", "dns64", PREFIX64, *(f"{name}={one}" for name, one in names.items())
+        )
+        self.at = SFU
+
     # -- servers
 
     def serve(self, at=None, port=PORT, udp=True, tcp=False, stun=(), public=None, more=(), named=None):
@@ -301,6 +336,9 @@ class Lab:
         if kind == "official":
             # It has no option for that; its signalling takes the certificates of the system.
             environment = {"SSL_CERT_FILE": str(self.tools.authority), **(environment or {})}
+        if kind == "chromium":
+            words += ["--profile", self.out / "profile", "--certificate", self.tools.certificate[0]]
+            self.stack.callback(shutil.rmtree, self.out / "profile", ignore_errors=True)
         words += ["--key", KEY, "--secret", SECRET] if self.protocol == "livekit" else ["--token", "development"]
         process = machine.start(
             *words, log=self.out / f"{name}.log", environment=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -322,7 +360,7 @@ class Lab:
                 raise Over
         self.participant = self.start(self.client, self.kind, "client", self.url, 440, **more)
         # A program may take a while to start on a machine with other work.
-        self.participant.wait(lambda e: e["event"] == "begin", time.monotonic() + READY)
+        self.participant.wait(lambda e: e["event"] == "begin", time.monotonic() + STARTS.get(self.kind, READY))
         end = time.monotonic() + self.limit
 
         def enough(e):
@@ -350,10 +388,20 @@ class Lab:
         self.wait(self.calm)
 
     def freeze(self, seconds):
-        """Stops the client's process for a while."""
-        self.participant.process.send_signal(signal.SIGSTOP)
-        time.sleep(seconds)
-        self.participant.process.send_signal(signal.SIGCONT)
+        """Stops the client's processes for a while."""
+        of = pids(self.client.name)
+        for number in signal.SIGSTOP, signal.SIGCONT:
+            for pid in of:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+            if number == signal.SIGSTOP:
+                time.sleep(seconds)
+
+    def demand(self, machine, some=(), none=()):
+        """Of what `machine` has counted there must be `some`, and nothing of `none`."""
+        self.counted.update(machine.counted())
+        self.wrong += [f"no {name}" for name in some if not self.counted[name]]
+        self.wrong += [f"{self.counted[name]} {name}" for name in none if self.counted[name]]
 
     # -- what was seen
 
@@ -376,7 +424,7 @@ class Lab:
             "joined_ms": local["joined_ms"], "media_ms": max(local["send_ms"], local["receive_ms"]),
             "first_frame_ms": local["first_frame_ms"], "connect_ms": None, "gap_ms": None, "quiet_ms": None,
             "reconnects": {k: local[k] for k in ("fast", "rejoin", "migrate")}, "ended": ended and ended["text"],
-            "texts": [{"at": e["at"], "text": e["text"]} for e in texts],
+            "texts": [{"at": e["at"], "text": e["text"]} for e in texts], "wrong": self.wrong, "counted": self.counted,
         }  # fmt: skip
         if self.connected:
             at = [one.began() + e["at"] - began for one, e in zip((participant, self.peer), frames)]

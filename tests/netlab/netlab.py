@@ -2,7 +2,7 @@
 """The network laboratory: calls in networks of Linux network namespaces, each with an expected outcome.
 
     netlab.py [--list] [--only NAME]... [--short] [--rounds N] [--jobs N] [--protocol stream|livekit] [--official]
-              [--write docs/networks.md]
+              [--chromium] [--write docs/networks.md]
 
 Needs root, `ip` and `nft`; without them it prints a line that begins with SKIPPED, and exits with 77. The exit code is 1
 if a cell misses its expectation, 2 if the laboratory itself fails. Everything is in target/netlab: results.json, and a
@@ -23,14 +23,16 @@ import sys
 import time
 import traceback
 
+import browser
 import network
-from cells import CELLS, Connected
+from cells import CELLS, OTHERS, Connected
 from lab import Lab, Over
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 MARKS = "<!-- netlab: the table -->", "<!-- netlab: end -->"
 PATIENCE = 4
+BEHIND = 50  # ms by which another client may be faster
 STRICT = "-std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -g -pthread".split()
 
 
@@ -70,6 +72,8 @@ class Tools:
     def probe(self, kind):
         if kind == "official":
             return [ROOT / "target/livekit/venv/bin/python", HERE / "official.py"]
+        if kind == "chromium":
+            return [sys.executable, HERE / "browser.py"]
         return [self.out / "probe"]
 
 
@@ -89,6 +93,9 @@ def judge(expected, seen, patience):
         if seen["ended"]:
             return False, f"connected, then: {seen['ended']}"
         words = "connected" + "".join(f", {n} × {kind}" for kind, n in seen["reconnects"].items() if n)
+        words += "".join(f", {n} {what}" for what, n in seen["counted"].items())
+        if seen["wrong"]:
+            return False, f"connected, but: {', '.join(seen['wrong'])}"
         fits = in_time(expected, seen, patience)
         return fits and (expected.reconnects is None or reconnects <= expected.reconnects), words
     if seen["connect_ms"] is not None:
@@ -139,7 +146,7 @@ class Work:
         expected, bad = self.cell.expected, [r for r in self.rounds if not r["ok"]]
         of = {k: median([r.get(k) for r in self.rounds]) for k in ("joined_ms", "media_ms", "connect_ms", "gap_ms", "quiet_ms")}
         # A round that is only slow counts by the median of all rounds.
-        slow = [r for r in bad if isinstance(expected, Connected) and r["seen"].startswith("connected") and not r["ended"]]
+        slow = [r for r in bad if isinstance(expected, Connected) and r["connect_ms"] is not None and not r["ended"] and not r["wrong"]]
         ok = not bad or (len(slow) == len(bad) and expected.reconnects is None and in_time(expected, of))
         return {
             "cell": self.cell.name, "what": self.cell.what, "protocol": self.protocol, "client": self.client,
@@ -154,15 +161,38 @@ def whole(value):
 def row(s):
     verdict = "ok" if s["ok"] else "MISSED" if s["client"] == "offhook" else "-"
     gap = s["gap_ms"] if s["client"] == "offhook" else s["quiet_ms"]
-    name = s["protocol"] if s["client"] == "offhook" else "official"
+    name = s["protocol"] if s["client"] == "offhook" else s["client"]
     return f"{s['cell']:<25} {name:<9} {s['expected']:<36} {whole(s['connect_ms']):>7} {whole(gap):>7}  {verdict:<6}  {' '.join(s['seen'].split())[:200]}"
+
+
+def behind(results):
+    """The cells on LiveKit in which another client connects, and this one does not or is more than BEHIND ms slower; and
+    those in which its longest time without a tone is that much longer."""
+    lines = []
+    for own in (r for r in results if (r["protocol"], r["client"]) == ("livekit", "offhook")):
+        others = [r for r in results if r["cell"] == own["cell"] and r["client"] in OTHERS and r["connect_ms"] is not None]
+        for key, what in (("connect_ms", "connect"), ("quiet_ms", "quiet")):
+            if not others or (key == "quiet_ms" and own["connect_ms"] is None):
+                continue
+            best = min(others, key=lambda r: r[key])
+            if own[key] is None or own[key] - best[key] > BEHIND:
+                lines.append(f"behind: {own['cell']}: {what} {whole(own[key]) or 'never'}, {best['client']} {whole(best[key])} ms")
+    return lines
+
+
+COLUMNS = {
+    "Stream": ("stream", "offhook"),
+    "LiveKit": ("livekit", "offhook"),
+    "official client": ("livekit", "official"),
+    "Chromium": ("livekit", "chromium"),
+}
 
 
 def table(results):
     """The table of docs/networks.md."""
     lines = [
-        "| network | expected | Stream: connect, gap (ms) | LiveKit: connect, gap (ms) | official client: connect, gap (ms) |",
-        "|---|---|---|---|---|",
+        f"| network | expected | {' | '.join(f'{title}: connect, gap (ms)' for title in COLUMNS)} |",
+        f"|---|---|{'---|' * len(COLUMNS)}",
     ]
 
     def field(name, protocol, client):
@@ -177,7 +207,7 @@ def table(results):
 
     for cell in CELLS:
         if any(r["cell"] == cell.name for r in results):
-            fields = [field(cell.name, *of) for of in (("stream", "offhook"), ("livekit", "offhook"), ("livekit", "official"))]
+            fields = [field(cell.name, *of) for of in COLUMNS.values()]
             lines.append(f"| {cell.what} | {cell.expected} | {' | '.join(fields)} |")
     return "\n".join(lines)
 
@@ -201,6 +231,7 @@ def parse():
     parser.add_argument("--jobs", type=int, default=max(2, os.cpu_count() or 2), help="cells at a time")
     parser.add_argument("--protocol", choices=("stream", "livekit"))
     parser.add_argument("--official", action="store_true", help="also LiveKit's official client, for comparison")
+    parser.add_argument("--chromium", action="store_true", help="also LiveKit's client for browsers in Chromium, for comparison")
     parser.add_argument("--write", type=pathlib.Path, metavar="FILE", help="replaces the table in a document, or appends it")
     parser.add_argument("--out", type=pathlib.Path, default=built / "netlab")
     parser.add_argument("--sfu", type=pathlib.Path, default=built / "built/offhook-sfu")
@@ -215,6 +246,16 @@ def chosen(a):
         if name not in names:
             raise SystemExit(f"netlab: no cell {name}; --list has them")
     return [c for c in CELLS if (not a.only or c.name in a.only) and (not a.short or c.short)]
+
+
+def lacks(programs):
+    """What is missing of the programs that a cell needs; None if nothing is."""
+    for program in (programs or "").split():
+        if not shutil.which(program):
+            return f"{program} is not installed"
+        if program == "tayga" and not pathlib.Path("/dev/net/tun").exists():
+            return "this kernel has no /dev/net/tun"
+    return None
 
 
 def folder(out):
@@ -238,6 +279,9 @@ def conditions(a):
     of["LiveKit server"] = stamp.read_text().strip() if stamp.exists() else ""
     wheel = next((ROOT / "target/livekit/venv").glob("lib/*/site-packages/livekit-*.dist-info"), None)
     of["official client"] = wheel.name.split("-")[1].removesuffix(".dist") if wheel and a.official else ""
+    if a.chromium:
+        of["Chromium"] = browser.version()
+        of["livekit-client"] = (ROOT / "target/livekit/livekit-client.version").read_text().strip()
     versions = "".join(f", {what} {version}" for what, version in of.items() if version)
     rounds = f"Medians of {a.rounds} rounds" if a.rounds > 1 else "One round"
     return f"{rounds}; {os.cpu_count()} cores, Linux {os.uname().release.split('-')[0]}{versions}."
@@ -262,14 +306,21 @@ def main():
     if a.official and not (ROOT / "target/livekit/venv/bin/python").exists():
         print("SKIPPED: netlab: the official client is not installed (tests/livekit/official/env.sh)")
         a.official = False
+    without = "" if browser.program() else "there is no Chromium (Debian: chromium)"
+    without = without or ("" if browser.CLIENT.exists() else "its client is not installed (tests/netlab/livekit-client.sh)")
+    if a.chromium and without:
+        print(f"SKIPPED: netlab: cells with Chromium: {without}")
+        a.chromium = False
+    others = [name for name in OTHERS if getattr(a, name)] if "livekit" in protocols else []
     works = []
     for cell in chosen(a):
-        if cell.expected.needs and not shutil.which(cell.expected.needs):
-            print(f"SKIPPED: netlab: {cell.name}: {cell.expected.needs} is not installed")
+        lacking = lacks(cell.expected.needs)
+        if lacking:
+            print(f"SKIPPED: netlab: {cell.name}: {lacking}")
             continue
         works += [Work(cell, p, "offhook") for p in protocols if p in cell.protocols]
-        if a.official and "livekit" in protocols and "livekit" in cell.protocols:
-            works.append(Work(cell, "livekit", "official"))
+        if "livekit" in cell.protocols:
+            works += [Work(cell, "livekit", name) for name in others if name in cell.others]
     print(f"{'cell':<25} {'protocol':<9} {'expected':<36} {'connect':>7} {'gap':>7}  {'':<6}  seen (ms)", flush=True)
     run = network.Run()
     began = time.monotonic()
@@ -300,6 +351,8 @@ def main():
     (a.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     if a.write:
         write(a.write, results, conditions(a))
+    for line in behind(results):
+        print(line)
     counted = [r for r in results if r["client"] == "offhook"]
     missed = [r for r in counted if not r["ok"]]
     failed = any("failed" in one for r in counted for one in r["rounds"])

@@ -5,6 +5,7 @@ A separate process (`reaper.py`) removes everything of a run when the run ends, 
 """
 
 import ctypes
+import json
 import os
 import pathlib
 import re
@@ -37,17 +38,23 @@ def namespaces():
     return [file.name for file in NAMED.iterdir()] if NAMED.exists() else []
 
 
+def pids(name):
+    """The processes in a namespace."""
+    found = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True, check=False).stdout
+    return [int(pid) for pid in found.split()]
+
+
 def remove(prefix):
     """Ends all processes in the namespaces with this prefix and removes the namespaces."""
     names = [name for name in namespaces() if name.startswith(prefix)]
     for name in names:
         for _ in range(100):
-            pids = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True, check=False).stdout.split()
-            if not pids:
+            found = pids(name)
+            if not found:
                 break
-            for pid in pids:
+            for pid in found:
                 try:
-                    os.kill(int(pid), signal.SIGKILL)
+                    os.kill(pid, signal.SIGKILL)
                 except ProcessLookupError:
                     pass
             time.sleep(0.02)
@@ -146,6 +153,17 @@ class Namespace:
     def rules(self, text):
         """Replaces the rules of its packet filter (nft)."""
         command("ip", "netns", "exec", self.name, "nft", "-f", "-", stdin=f"flush ruleset\n{text}\n")
+
+    def count(self, **matches):
+        """Counts the packets that are forwarded here and match (nft); `counted` tells how many."""
+        counters = "".join(f"counter {name} {{ }}; " for name in matches)
+        rules = "; ".join(f"{match} counter name {name}" for name, match in matches.items())
+        text = f"table inet count {{ {counters} chain c {{ type filter hook forward priority -10; {rules}; }}; }}\n"
+        command("ip", "netns", "exec", self.name, "nft", "-f", "-", stdin=text)
+
+    def counted(self):
+        found = json.loads(command("ip", "netns", "exec", self.name, "nft", "-j", "list", "counters"))["nftables"]
+        return {one["counter"]["name"]: one["counter"]["packets"] for one in found if "counter" in one}
 
     def words(self, *words):
         """The words of a command line that runs a program here."""

@@ -82,7 +82,10 @@ class Probe:
     async def join(self):
         a = self.arguments
         try:
-            await self.room.connect(a.url, token(a.key, a.secret, a.call, a.user), rtc.RoomOptions(connect_timeout=LIMIT))
+            options = rtc.RoomOptions(connect_timeout=LIMIT)
+            if a.relay_only:
+                options.rtc_config = rtc.RtcConfiguration(ice_transport_type=rtc.IceTransportType.TRANSPORT_RELAY)
+            await self.room.connect(a.url, token(a.key, a.secret, a.call, a.user), options)
         except rtc.ConnectError as e:
             self.line("ended", text=f"{type(e).__name__}: {e}")
             self.over.set()
@@ -134,6 +137,7 @@ def parse():
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--hz", type=float, default=440)
     parser.add_argument("--bitrate", type=int)
+    parser.add_argument("--relay-only", type=int, default=0)
     parser.add_argument("--ca", help="ignored: the client has no such option")
     return parser.parse_args()
 

@@ -1,7 +1,8 @@
 /*
  * probe.c - one participant of the network laboratory: joins, publishes a tone, measures the audio that it receives.
  *
- *   probe --url URL --user NAME --call ID (--token T | --key K --secret S) [--ca FILE] [--bitrate N]
+ *   probe --url URL --user NAME --call ID (--token T | --key K --secret S) [--ca FILE] [--bitrate N] [--relay-only 1]
+ *         [--interfaces NAMES] [--ip-family 4|6] [--ports FIRST-LAST] [--dscp N]
  *
  * Prints an object of JSON per line: {"at": ms since the join began, "event": ...}. It ends when stdin ends, or when the
  * call does; its last line is "summary". Uses the public header only.
@@ -231,6 +232,14 @@ int main(int argc, char **argv)
         else if (!strcmp(argv[i - 1], "--ca")) where.ca_file = value;
         else if (!strcmp(argv[i - 1], "--bitrate")) audio.bitrate_bps = (uint32_t)atoi(value);
         else if (!strcmp(argv[i - 1], "--hz")) hz = atof(value);
+        else if (!strcmp(argv[i - 1], "--relay-only")) where.relay_only = atoi(value) != 0;
+        else if (!strcmp(argv[i - 1], "--interfaces")) where.interfaces = value;
+        else if (!strcmp(argv[i - 1], "--ip-family")) where.ip_family = atoi(value) == 6 ? OH_IP_V6 : OH_IP_V4;
+        else if (!strcmp(argv[i - 1], "--ports")) {
+            if (sscanf(value, "%u-%u", &where.media_port_min, &where.media_port_max) != 2)
+                return fprintf(stderr, "probe: --ports takes FIRST-LAST\n"), 2;
+        }
+        else if (!strcmp(argv[i - 1], "--dscp")) where.dscp = (uint32_t)atoi(value);
         else return fprintf(stderr, "probe: %s: unknown\n", argv[i - 1]), 2;
     }
     clock_gettime(CLOCK_MONOTONIC, &probe.began);
