@@ -2,7 +2,8 @@
 # bench-before-after.sh REVISION [ROUNDS]: runs `make bench` with the library of an older revision and with this tree's,
 # in turn (before, after, before, after: ROUNDS each, default 2), with the same SFU and tools. The worker is built from
 # each revision's own source, because the interface may differ. Prints the median and the range of every figure, and
-# writes them to target/before/summary.json. Includes LiveKit when its server is installed (make livekit).
+# writes them to target/before/summary.json. Includes LiveKit when its server is
+# installed (make livekit). Instructions per packet are in `make bench` only: older workers cannot count them.
 #
 # BENCH_SECONDS=10, BENCH_SESSIONS=1,10,50 and BENCH_MORE="--reconnects 6" set the length of the run.
 set -euo pipefail
@@ -17,7 +18,9 @@ commit=$(git rev-parse --verify --short "$revision^{commit}")
 make --no-print-directory build
 mkdir -p "$home"
 git worktree prune
-if [ -e "$home/source/.git" ]; then
+if [ "$(git -C "$home/source" rev-parse --short HEAD 2>/dev/null)" = "$commit" ]; then
+  : # its worker may have been adapted
+elif [ -e "$home/source/.git" ]; then
   git -C "$home/source" checkout -q -f --detach "$commit"
 else
   git worktree add -q --detach "$home/source" "$commit"
@@ -26,7 +29,6 @@ scripts/say.sh "Building the library of $commit (first time: some minutes)"
 "${CARGO:-cargo}" build --release --locked -p offhook --lib --manifest-path "$home/source/Cargo.toml" \
   --target-dir "$home/target"
 "$home/source/scripts/stage-lib.sh" "$home/target/release" "$home/lib"
-"${CARGO:-cargo}" build --release --locked --manifest-path benches/baseline/Cargo.toml --target-dir target
 
 worker() { # source, library's folder, output
   local files=("$1"/benches/worker.c "$1"/benches/reconnect.c)
@@ -70,13 +72,14 @@ lookup "$home/source" "$home/target/release/liboffhook.rlib" "$home/target/relea
 lookup . target/built/liboffhook.rlib target/release/deps "$home/lookup-after"
 
 rm -rf "$home"/runs
+mkdir -p "$home"/runs
 for round in $(seq "$rounds"); do
   for side in before after; do
     [ $side = before ] && lib=$home/lib || lib=$PWD/target/lib
     out=$home/runs/$side-$round
     scripts/say.sh "$side, $round of $rounds"
     target/built/offhook-bench --sfu target/built/offhook-sfu --worker "$home/worker-$side" \
-      --lookup "$home/lookup-$side" --baseline target/release/offhook-baseline \
+      --lookup "$home/lookup-$side" \
       --library "$lib/liboffhook.so" --out "$out" --watch-seconds "$seconds" --sessions "$sessions" \
       ${BENCH_MORE:-} >"$out.log" || { tail -5 "$out.log" >&2; exit 1; }
     if [ -x target/tools/livekit-server ]; then

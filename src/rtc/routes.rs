@@ -5,8 +5,10 @@
 //! what is sent.
 
 use super::engine::{Families, NetworkPolicy};
+use crate::log::{oh_log, Level};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::os::fd::AsFd;
 
 /// Most addresses of the machine that get a socket where routes do not tell which.
 const MAX_LISTED: usize = 4;
@@ -75,7 +77,7 @@ impl NetworkPolicy {
         !self.excluded_interfaces.iter().any(is) && (self.interfaces.is_empty() || self.interfaces.iter().any(is))
     }
 
-    fn names_interfaces(&self) -> bool {
+    pub fn names_interfaces(&self) -> bool {
         !self.interfaces.is_empty() || !self.excluded_interfaces.is_empty()
     }
 }
@@ -152,6 +154,34 @@ pub fn without_routes(policy: &NetworkPolicy, list: impl Fn() -> Vec<Listed>) ->
     usable(policy, &list())
 }
 
+/// The interface that sockets on an address must be bound to: the client's options name it, and the default route leads
+/// over another one. `None`: routes decide.
+fn device(policy: &NetworkPolicy, address: IpAddr, list: impl Fn() -> Vec<Listed>) -> Option<String> {
+    if !policy.names_interfaces() || address.is_loopback() || super::udp::is_scoped(address) {
+        return None;
+    }
+    let list = list();
+    let interface = |ip: IpAddr| list.iter().find(|listed| listed.address.ip() == ip).map(|listed| &listed.interface);
+    let own = interface(address).filter(|own| policy.has(own))?;
+    let elsewhere = ELSEWHERE.into_iter().find(|to| to.is_ipv4() == address.is_ipv4())?;
+    let default = source(elsewhere).and_then(|local| interface(local.ip()));
+    (default != Some(own)).then(|| own.clone())
+}
+
+/// Binds a socket to the interface of its address if the client's options need that. A wish: Linux before 5.7 refuses it
+/// to ordinary users.
+pub fn keep_to_interface(policy: &NetworkPolicy, address: IpAddr, socket: &impl AsFd) {
+    #[cfg(target_os = "linux")]
+    if let Some(name) = device(policy, address, listed) {
+        use nix::sys::socket::{setsockopt, sockopt};
+        if let Err(error) = setsockopt(socket, sockopt::BindToDevice, &name.clone().into()) {
+            oh_log!(Level::Info, "a socket on {address} could not be bound to {name}: {error}");
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (policy, address, socket);
+}
+
 /// Marks the packets of a socket. A wish: where the system refuses it, they are sent unmarked.
 fn mark(socket: &UdpSocket, v4: bool, dscp: u8) {
     #[cfg(target_os = "linux")]
@@ -190,6 +220,7 @@ pub fn bind(policy: &NetworkPolicy, address: SocketAddr, random: u16) -> io::Res
             tried?
         }
     };
+    keep_to_interface(policy, address.ip(), &socket);
     if policy.dscp > 0 {
         mark(&socket, address.is_ipv4(), policy.dscp);
     }

@@ -6,6 +6,7 @@
 //! engine's types, rules.
 
 use super::candidate::Attribute;
+use super::engine::{Families, NetworkPolicy};
 use super::stun::{error_code, message_type};
 use crate::core::model::{IceServer, Path};
 use parking_lot::Mutex;
@@ -61,6 +62,7 @@ struct Seen {
     remote: Vec<(SocketAddr, usize)>,
     servers: Vec<Server>,
     flows: Vec<(SocketAddr, Flow)>,
+    policy: NetworkPolicy,
 }
 
 /// See the module. Any thread.
@@ -124,6 +126,13 @@ impl Trace {
             }
         }
         Self(Mutex::new(seen))
+    }
+
+    /// `policy`: the client's options, to name those that leave no candidate.
+    #[must_use]
+    pub fn limited(self, policy: &NetworkPolicy) -> Self {
+        self.0.lock().policy = policy.clone();
+        self
     }
 
     /// Records a local candidate.
@@ -230,8 +239,26 @@ impl Seen {
         self.flows.iter().find(|(known, _)| *known == address).map(|(_, flow)| *flow).unwrap_or_default()
     }
 
+    /// The options that leave no candidate.
+    fn cause(&self) -> &'static str {
+        let policy = &self.policy;
+        match () {
+            () if policy.relay_only && !self.servers.iter().any(|server| server.turn && server.failure.is_empty()) => {
+                " (relay_only is set, and there is no TURN server to use)"
+            }
+            () if policy.names_interfaces() => " (interfaces and excluded_interfaces may leave no address)",
+            () if policy.families != Families::Both => " (ip_family may leave no address)",
+            () if policy.relay_only => " (relay_only is set)",
+            () => "",
+        }
+    }
+
     fn path(&self) -> Path {
-        let mut text = format!("gathered {}; ", counted(self.gathered));
+        let mut text = format!("gathered {}", counted(self.gathered));
+        if self.gathered == [0; 4] {
+            text.push_str(self.cause());
+        }
+        text.push_str("; ");
         let mut named = [0; 4];
         for (_, kind) in &self.remote {
             named[*kind] += 1;

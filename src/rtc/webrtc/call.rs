@@ -80,7 +80,7 @@ impl Call {
         observer: Arc<dyn PeerObserver>,
     ) -> EngineResult<Arc<Shared>> {
         let used: Vec<String> = ice_servers(&options).into_iter().map(|server| server.url).collect();
-        let trace = Arc::new(Trace::new(&options.ice_servers, &used));
+        let trace = Arc::new(Trace::new(&options.ice_servers, &used).limited(&self.network.policy));
         let _inside = self.network.tasks.enter();
         // Without a socket it may still get one, when the remote candidates are known.
         let links = Links::new(self.network.clone(), options.loopback_only, options.server)?;

@@ -13,7 +13,7 @@ use super::channels::Channels;
 use super::crypto::{Records, Watched, APPLICATION, HANDSHAKE};
 use super::gather::Gather;
 use super::gathering::{has_local_server, servers};
-use super::handshake::{gives_up, SeenMessages};
+use super::handshake::{gives_up, Flight, SeenMessages};
 use super::inbound::{Inbound, InboundEvent};
 use super::links::StreamEnd;
 use super::media::{media_engine, setting_engine, Server};
@@ -146,6 +146,7 @@ pub(super) struct Core {
     /// Nominations synthesised since then.
     made_up: u8,
     seen_messages: SeenMessages,
+    flight: Flight<TransportContext>,
     pub(super) ice_up: bool,
     /// ICE is searching for a pair: at first, and again after a restart, during which media has no pair.
     pub(super) checking: bool,
@@ -219,6 +220,7 @@ impl Core {
             answering: None,
             made_up: 0,
             seen_messages: SeenMessages::default(),
+            flight: Flight::default(),
             ice_up: false,
             checking: true,
             ice_since: None,
@@ -237,7 +239,7 @@ impl Core {
     pub(super) fn reopen(&mut self, now: Instant) -> EngineResult<()> {
         let (pc, provider, records, inbound) = make(now, &self.setup)?;
         (self.pc, self.provider, self.records, self.inbound) = (pc, provider, records, inbound);
-        (self.held, self.early, self.seen_messages) = Default::default();
+        (self.held, self.early, self.seen_messages, self.flight) = Default::default();
         (self.ice_up, self.ice_since, self.connected, self.failed) = (false, None, false, false);
         (self.checking, self.nomination, self.answering, self.made_up) = (true, None, None, 0);
         Ok(())
@@ -326,6 +328,9 @@ impl Core {
         }
         self.relays.iter_mut().for_each(|relay| relay.timeout(now));
         self.try_tcp(now);
+        for (transport, message) in self.flight.due(now) {
+            self.forward(now, TaggedBytesMut { now, transport, message: message[..].into() });
+        }
         // It stops at the first part that fails; the parts after it would never run again.
         if self.pc.handle_timeout(now).is_err() {
             self.fail();
@@ -410,6 +415,9 @@ impl Core {
     }
 
     fn feed(&mut self, now: Instant, path: TransportContext, message: BytesMut) {
+        if matches!(message.first(), Some(128..=191)) {
+            self.flight.arrived();
+        }
         // Packets that cannot be parsed or decrypted are dropped.
         let _ = self.pc.handle_read(TaggedBytesMut { now, transport: path, message });
     }
@@ -555,6 +563,9 @@ impl Core {
             }
             return;
         }
+        if content == APPLICATION {
+            self.flight.arrived();
+        }
         if content == APPLICATION && self.pc.sctp().is_none() {
             // There is no association for it; if data is refused, there never is. Otherwise it is the remote peer's
             // first packet, retransmitted only after three seconds.
@@ -564,7 +575,11 @@ impl Core {
             return;
         }
         if !self.connected && !self.checking && self.seen_messages.repeats(contents) {
+            self.flight.is_missed(now);
             return;
+        }
+        if self.connected && content == HANDSHAKE {
+            self.flight.is_missed(now);
         }
         self.feed(now, path, contents.into());
         let (closed, hostile) = {
@@ -621,7 +636,7 @@ impl Core {
         let handshake = self.ice_since.filter(|_| !self.connected && !self.failed).map(|since| since + HANDSHAKE_TIME);
         let relays = self.relays.iter_mut().filter_map(Relay::deadline).min();
         let tcp = self.tcp.deadline().filter(|_| !self.ice_up || self.checking);
-        let next = [engine, handshake, relays, self.gather.deadline(), tcp].into_iter().flatten().min();
+        let next = [engine, handshake, relays, self.gather.deadline(), tcp, self.flight.deadline()].into_iter().flatten().min();
         next.map(|at| at.max(self.ticked + MIN_TICK))
     }
 
@@ -706,10 +721,18 @@ impl Core {
     }
 
     fn route(&mut self, now: Instant, out: TaggedBytesMut) {
-        let (local, to) = (out.transport.local_addr, out.transport.peer_addr);
+        if matches!(out.message.first(), Some(20..=63)) {
+            self.flight.sent(now, out.transport, &out.message);
+        }
         if !self.connected && gives_up(&out.message) {
             self.fail();
         }
+        self.forward(now, out);
+    }
+
+    /// Sends on the pair.
+    fn forward(&mut self, now: Instant, out: TaggedBytesMut) {
+        let (local, to) = (out.transport.local_addr, out.transport.peer_addr);
         if out.transport.transport_protocol == TransportProtocol::TCP {
             return self.send_on_stream(local, to, out.message);
         }

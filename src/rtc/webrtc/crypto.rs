@@ -10,6 +10,7 @@ use rtc::crypto::*;
 use std::sync::Arc;
 
 /// Content types of DTLS records (RFC 6347 §4.1).
+pub(super) const CHANGE_CIPHER_SPEC: u8 = 20;
 pub(super) const ALERT: u8 = 21;
 pub(super) const HANDSHAKE: u8 = 22;
 pub(super) const APPLICATION: u8 = 23;

@@ -1,9 +1,12 @@
-//! The DTLS handshake on the wire (RFC 6347): which datagrams contain nothing new. A retransmitted flight of the remote
-//! peer disarms the engine's own retransmission; after a lost response both sides would then wait without limit.
+//! The DTLS handshake on the wire (RFC 6347): which received datagrams contain nothing new, and when sent ones are sent
+//! again. A retransmitted flight of the remote peer disarms the engine's own retransmission; after a lost response both
+//! sides would then wait without limit. The engine retransmits after one second at the earliest, far longer than a round
+//! trip.
 //!
-//! Part of the engine's module, but uses none of its types. Must not know: sockets, keys.
+//! Part of the engine's module, but uses none of its types. Must not know: sockets, keys, the clock.
 
-use super::crypto::{ALERT, HANDSHAKE};
+use super::crypto::{ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE};
+use std::time::{Duration, Instant};
 
 /// Maximum messages remembered; a handshake has some dozen.
 const MAX_SEEN: usize = 256;
@@ -30,6 +33,80 @@ pub(super) fn records(mut datagram: &[u8]) -> impl Iterator<Item = Record<'_>> {
 /// Whether this side aborts its handshake with this datagram.
 pub(super) fn gives_up(datagram: &[u8]) -> bool {
     records(datagram).any(|record| record.content == ALERT && record.epoch == 0 && record.fragment.first() == Some(&2))
+}
+
+/// The first repetition of a flight; each further one after twice the time.
+const RESEND: Duration = Duration::from_millis(100);
+/// Maximum repetitions of a flight, within 3.1 s.
+const MAX_RESENDS: u32 = 5;
+/// Least time between two repetitions, if the remote peer repeats its own flight.
+const APART: Duration = Duration::from_millis(20);
+/// Maximum datagrams of a flight that are remembered.
+const MAX_FLIGHT: usize = 16;
+
+/// The flight that was sent last, unchanged: a receiver that has it drops the repetition as a replay (RFC 6347 section
+/// 4.1.2.6). `P`: where a datagram goes.
+#[derive(Debug)]
+pub(super) struct Flight<P> {
+    datagrams: Vec<(P, Vec<u8>)>,
+    sent_at: Option<Instant>,
+    resent: u32,
+    next: Option<Instant>,
+}
+
+impl<P> Default for Flight<P> {
+    fn default() -> Self {
+        Self { datagrams: Vec::new(), sent_at: None, resent: 0, next: None }
+    }
+}
+
+impl<P: Clone> Flight<P> {
+    /// The engine sends a datagram.
+    pub fn sent(&mut self, now: Instant, path: P, datagram: &[u8]) {
+        if !records(datagram).any(|record| matches!(record.content, HANDSHAKE | CHANGE_CIPHER_SPEC)) {
+            return;
+        }
+        if self.sent_at != Some(now) {
+            // The next flight, or the engine's own retransmission.
+            *self = Self { sent_at: Some(now), next: Some(now + RESEND), ..Self::default() };
+        }
+        if self.datagrams.len() < MAX_FLIGHT {
+            self.datagrams.push((path, datagram.to_vec()));
+        }
+    }
+
+    /// The remote peer has received it.
+    pub fn arrived(&mut self) {
+        if self.sent_at.is_some() {
+            *self = Self::default();
+        }
+    }
+
+    /// The remote peer repeats the flight before: it lacks this one.
+    pub fn is_missed(&mut self, now: Instant) {
+        if self.next.is_some() {
+            let earliest = self.sent_at.unwrap_or(now) + APART;
+            self.next = self.next.map(|at| at.min(earliest.max(now)));
+        }
+    }
+
+    pub fn deadline(&self) -> Option<Instant> {
+        self.next
+    }
+
+    /// What is due to be sent again.
+    pub fn due(&mut self, now: Instant) -> Vec<(P, Vec<u8>)> {
+        if self.next.is_none_or(|at| now < at) {
+            return Vec::new();
+        }
+        self.resent += 1;
+        self.sent_at = Some(now);
+        self.next = (self.resent < MAX_RESENDS).then(|| now + RESEND * (1 << self.resent));
+        match self.next {
+            Some(_) => self.datagrams.clone(),
+            None => std::mem::take(&mut self.datagrams),
+        }
+    }
 }
 
 /// The messages received so far.
@@ -102,6 +179,39 @@ mod tests {
         for other in [record(HANDSHAKE, 1, b"encrypted"), record(20, 0, &[1]), Vec::new(), vec![HANDSHAKE; 5]] {
             assert!(!seen_messages.repeats(&other) && !seen_messages.repeats(&other), "{other:?}");
         }
+    }
+
+    #[test]
+    fn a_flight_is_sent_again_until_it_has_arrived() {
+        let begin = Instant::now();
+        let at = |ms: u64| begin + Duration::from_millis(ms);
+        let mut flight = Flight::default();
+        assert_eq!(flight.deadline(), None);
+        for _ in 0..40 {
+            flight.sent(at(0), 7, &message(11, 2, 0));
+        }
+        flight.sent(at(0), 7, &record(20, 0, &[1]));
+        flight.sent(at(0), 7, &record(23, 1, b"data"));
+        assert_eq!(flight.due(at(99)), []);
+        let mut times = Vec::new();
+        while let Some(next) = flight.deadline() {
+            times.push(next.duration_since(begin).as_millis());
+            assert_eq!(flight.due(next).len(), MAX_FLIGHT);
+        }
+        assert_eq!(times, [100, 300, 700, 1500, 3100]);
+        assert!(flight.due(at(9_000)).is_empty() && flight.datagrams.is_empty());
+        // The engine's own retransmission replaces it.
+        flight.sent(at(10_000), 8, &message(11, 2, 0));
+        flight.sent(at(11_000), 9, &message(11, 2, 0));
+        assert_eq!(flight.due(at(11_100)), [(9, message(11, 2, 0))]);
+        // The remote peer repeats itself, again and again.
+        flight.is_missed(at(11_101));
+        assert_eq!(flight.deadline(), Some(at(11_120)));
+        flight.is_missed(at(11_150));
+        assert_eq!((flight.due(at(11_150)).len(), flight.deadline()), (1, Some(at(11_550))));
+        flight.arrived();
+        flight.is_missed(at(11_160));
+        assert_eq!((flight.deadline(), flight.due(at(20_000)).len()), (None, 0));
     }
 
     #[test]

@@ -24,9 +24,10 @@ const MAX_STREAMS: usize = 16;
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// Connects from the address that the client's options allow.
-async fn connect(from: Option<SocketAddr>, to: SocketAddr) -> std::io::Result<tokio::net::TcpStream> {
+async fn connect(policy: &NetworkPolicy, from: Option<SocketAddr>, to: SocketAddr) -> std::io::Result<tokio::net::TcpStream> {
     let from = from.ok_or(std::io::ErrorKind::AddrNotAvailable)?;
     let socket = if to.is_ipv4() { tokio::net::TcpSocket::new_v4() } else { tokio::net::TcpSocket::new_v6() }?;
+    routes::keep_to_interface(policy, from.ip(), &socket);
     socket.bind(from)?;
     socket.connect(to).await
 }
@@ -230,8 +231,9 @@ impl Links {
             (StreamEnd::Server(_), None) => Box::pin(async { Err("streams are not available".to_owned()) }),
             (StreamEnd::Peer(to), _) => {
                 let from = routes::sources(&self.network.policy, to.ip(), routes::listed).first().copied();
+                let policy = self.network.policy.clone();
                 Box::pin(async move {
-                    match tokio::time::timeout(CONNECT, connect(from, to)).await {
+                    match tokio::time::timeout(CONNECT, connect(&policy, from, to)).await {
                         Ok(Ok(stream)) => {
                             // Media is small packets that must not wait for each other.
                             let _ = stream.set_nodelay(true);
