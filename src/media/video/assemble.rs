@@ -233,6 +233,11 @@ impl Assembler {
         self.ssrc.map(|_| self.head as u16)
     }
 
+    /// Whether a sequence number is close enough to the others to be one of this stream.
+    pub fn is_near(&self, sequence: u16) -> bool {
+        self.ssrc.is_some() && distance(sequence, self.newest).unsigned_abs() <= MAX_PACKETS as u64
+    }
+
     pub fn ssrc(&self) -> Option<u32> {
         self.ssrc
     }

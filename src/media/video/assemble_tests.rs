@@ -481,7 +481,7 @@ fn corrupt_and_refused_frames() {
 #[test]
 fn loss_order_and_repetition_at_random() {
     for codec in Codec::ALL {
-        for seed in 1..60u64 {
+        for seed in 1..25u64 {
             let mut state = seed * 977;
             let (mut sender, mut assembler) = (Sender::new(codec, 1), Assembler::new(types()));
             if seed % 2 == 0 {
@@ -492,7 +492,7 @@ fn loss_order_and_repetition_at_random() {
             let loss = seed % 12;
             for number in 0..150u64 {
                 let now = ms(33 * number);
-                let key = random(&mut state, 25) == 0;
+                let key = number == 0 || random(&mut state, 25) == 0;
                 let length = 1 + random(&mut state, 6_000) as usize;
                 let (content, packets) = sender.frame(key, 0, length, now);
                 contents.push((content, key));
@@ -520,7 +520,11 @@ fn loss_order_and_repetition_at_random() {
                     expected = Some(index + 1);
                 }
             }
-            assert!(assembler.counts().frames > if loss == 0 { 100 } else { 0 }, "{codec:?} {seed}");
+            assert!(
+                assembler.counts().frames > if loss == 0 { 100 } else { 0 },
+                "{codec:?} {seed} {:?}",
+                assembler.counts()
+            );
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Must not know: clocks, sockets, threads, randomness, the WebRTC engine, signalling.
 
+pub mod allocate;
 pub mod assemble;
 mod av1;
 mod bits;
@@ -9,7 +10,12 @@ pub mod codec;
 mod continuity;
 pub mod descriptor;
 mod h264;
+pub mod keyframe;
+pub mod layers;
 pub mod packet;
 pub mod packetize;
+pub mod queue;
+pub mod receive;
+pub mod repair;
 mod vp8;
 mod vp9;
