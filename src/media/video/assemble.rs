@@ -33,6 +33,9 @@ pub const MAX_UNFINISHED: usize = 8;
 /// How long a missing packet is waited for, unless the caller knows better.
 pub const USUAL_WAIT: Duration = Duration::from_millis(200);
 
+/// How long the first packets of a stream may be late. What was lost before the first that arrived is never sent again.
+const START_WAIT: Duration = Duration::from_millis(50);
+
 /// Packets of a replaced SSRC are dropped until the new one has been in use for this long.
 const FORMER: Duration = Duration::from_millis(500);
 
@@ -526,7 +529,7 @@ impl Assembler {
                 }
                 None => {}
             }
-            if self.blocked_since().is_none_or(|since| now < since.saturating_add(self.wait)) {
+            if self.deadline().is_none_or(|deadline| now < deadline) {
                 return None;
             }
             self.skip(|counts| &mut counts.incomplete);
@@ -535,14 +538,16 @@ impl Assembler {
 
     /// When [`Assembler::poll`] next has something to do without a new packet.
     pub fn deadline(&self) -> Option<Duration> {
+        if let Some(first) = self.held_at(0).filter(|first| self.fresh && !self.at_start && !first.piece.begins) {
+            return Some(first.packet.rtp.arrival.saturating_add(self.wait.min(START_WAIT)));
+        }
         self.blocked_since().map(|since| since.saturating_add(self.wait))
     }
 
     /// Since when something is missing at the front.
     fn blocked_since(&self) -> Option<Duration> {
         if self.missing == 0 {
-            let first = self.held_at(0).filter(|held| self.fresh && !self.at_start && !held.piece.begins);
-            return first.map(|held| held.packet.rtp.arrival);
+            return None;
         }
         self.slots.iter().find_map(|slot| match slot {
             Slot::Missing(since) => Some(*since),

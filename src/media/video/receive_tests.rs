@@ -91,7 +91,8 @@ fn run(path: &mut Path, seconds: u64) -> (Outcome, ReceiveCounts) {
                 let out = RtpOut { sequence, timestamp, marker, level_dbov: None, payload: data.clone() };
                 history.sent(&out, 96, ms(now));
                 outcome.packets += 1;
-                if path.is_lost() {
+                // What is lost before the first packet that arrives cannot be asked for.
+                if path.is_lost() && outcome.packets > 1 {
                     outcome.lost += 1;
                 } else {
                     let rtp = RtpPacket {
