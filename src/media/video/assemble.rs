@@ -18,6 +18,7 @@ use super::{
     continuity::{Continuity, Picture, Verdict},
     descriptor,
     packet::{Rotation, VideoFrame, VideoPacket},
+    vp9,
 };
 use crate::media::{
     frame::{EncodedFrame, Layer},
@@ -695,7 +696,8 @@ impl Assembler {
         let mut blank = false;
         if frame.key {
             self.counts.key_frames += 1;
-            let size = if picture.piece.spatial > 0 { picture.piece.size } else { None };
+            // With several spatial layers the payload begins with the lowest.
+            let size = picture.piece.size.filter(|_| picture.piece.spatial > 0);
             let size = size.or_else(|| picture.codec.key_frame_size(&frame.payload)).or(picture.piece.size);
             blank = size.is_some_and(Size::is_blank);
             if !blank {
@@ -720,10 +722,8 @@ impl Assembler {
             malformed |= is_malformed;
             piece.key |= other.key;
             piece.parameters |= other.parameters;
-            if other.spatial >= piece.spatial {
-                piece.spatial = other.spatial;
-                piece.size = other.size.or(piece.size);
-            }
+            piece.spatial = piece.spatial.max(other.spatial);
+            piece.size = piece.size.or(other.size);
             piece.picture = piece.picture.or(other.picture);
         }
         let descriptors = self.slots.range(..length).filter_map(|slot| match slot {
@@ -731,6 +731,13 @@ impl Assembler {
             _ => None,
         });
         piece.key |= self.continuity.describe(descriptors) && codec == Codec::Av1;
+        if codec == Codec::Vp9 && piece.key && piece.spatial > 0 {
+            let payloads = self.slots.range(..length).filter_map(|slot| match slot {
+                Slot::Packet(held) => Some(&held.packet.rtp.payload),
+                _ => None,
+            });
+            piece.size = payloads.filter_map(|payload| vp9::layer_size(payload, piece.spatial)).next();
+        }
         (!malformed).then_some(Picture { codec, piece })
     }
 

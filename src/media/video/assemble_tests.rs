@@ -418,6 +418,33 @@ fn blank_frames_and_rotation() {
 }
 
 #[test]
+fn spatial_layers_of_vp9_are_one_picture() {
+    let (mut packetizer, mut assembler) = (Packetizer::new(Codec::Vp9, 3, 1, 0), Assembler::new(types()));
+    let sizes = [Some(Size::new(320, 180)), Some(Size::new(640, 360)), Some(Size::new(1_280, 720))];
+    let mut sequence = 0;
+    for picture in 0..4u8 {
+        // After the key picture the SFU forwards the highest layer only.
+        for spatial in if picture == 0 { 0..3 } else { 2..3u8 } {
+            let info = Outgoing { key: picture == 0, spatial, temporal: 0, ends_picture: spatial == 2, sizes };
+            packetizer.packetize(&Bytes::from(vec![picture + spatial; 2_000]), &info, 900, &mut |payload| {
+                let (marker, payload) = (payload.marker, payload.data);
+                let timestamp = u32::from(picture) * 3_000;
+                let rtp = RtpPacket { sequence, timestamp, payload_type: 98, marker, payload, ..RtpPacket::default() };
+                sequence += 1;
+                assembler.push(VideoPacket { rtp, ..VideoPacket::default() });
+            });
+        }
+        let frames = poll(&mut assembler, ms(0));
+        assert_eq!(frames.len(), 1);
+        assert_eq!(
+            (frames[0].frame.payload.len(), frames[0].frame.layer.spatial),
+            (if picture == 0 { 6_000 } else { 2_000 }, 2)
+        );
+        assert_eq!((frames[0].size, frames[0].frame.key), (sizes[2], picture == 0));
+    }
+}
+
+#[test]
 fn every_bound_holds() {
     // One frame without end.
     let mut assembler = Assembler::new(types());

@@ -8,6 +8,7 @@ mod av1;
 mod bits;
 pub mod codec;
 mod continuity;
+pub mod crypt;
 pub mod descriptor;
 mod h264;
 pub mod keyframe;

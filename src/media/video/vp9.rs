@@ -13,6 +13,15 @@ pub(super) const MAX_DESCRIPTOR: usize = 1 + 2 + 1 + 3 + 1 + 3 * 4;
 
 /// Reads the payload descriptor (section 4.2).
 pub(super) fn parse(payload: &[u8]) -> Option<Piece> {
+    read(payload).map(|(piece, _)| piece)
+}
+
+/// The size of a spatial layer, if this packet has the sizes of all of them.
+pub(super) fn layer_size(payload: &[u8], spatial: u8) -> Option<Size> {
+    read(payload)?.1.get(usize::from(spatial)).copied().flatten()
+}
+
+fn read(payload: &[u8]) -> Option<(Piece, [Option<Size>; 8])> {
     let first = *payload.first()?;
     let has = |bit: u8| first & bit != 0;
     let (predicted, flexible) = (has(0x40), has(0x10));
@@ -50,8 +59,9 @@ pub(super) fn parse(payload: &[u8]) -> Option<Piece> {
         // Without numbers, references mean nothing.
         piece.refers = piece.picture.map(|_| refers);
     }
+    let mut sizes = [None; 8];
     if has(0x02) {
-        let sizes = scalability_structure(payload, &mut at)?;
+        sizes = scalability_structure(payload, &mut at)?;
         piece.size = sizes.get(usize::from(piece.spatial)).copied().flatten();
     }
     payload.get(at).map(|_| ())?;
@@ -59,7 +69,7 @@ pub(super) fn parse(payload: &[u8]) -> Option<Piece> {
     // A picture has one frame for each of its spatial layers. Its first is one that needs no other.
     piece.begins = has(0x08) && !depends_on_lower;
     piece.key = !predicted && piece.spatial == 0;
-    Some(piece)
+    Some((piece, sizes))
 }
 
 /// Reads the scalability structure (section 4.2.1): the sizes of the spatial layers, if it has them.
@@ -227,7 +237,9 @@ mod tests {
                     assert_eq!((piece.spatial, piece.temporal), layer.map_or((0, 0), |(s, t, _)| (s, t)));
                     let refers = piece.refers.expect("flexible mode");
                     assert_eq!(refers.as_slice(), if key { &[][..] } else { &[4, 1] });
-                    assert_eq!(piece.size, sizes[0].filter(|_| first && key && spatial == 0));
+                    let states_sizes = first && key && spatial == 0;
+                    assert_eq!(piece.size, sizes[0].filter(|_| states_sizes));
+                    assert_eq!(layer_size(&payload, 2), sizes[2].filter(|_| states_sizes));
                 }
             }
         }
