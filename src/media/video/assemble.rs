@@ -685,6 +685,10 @@ impl Assembler {
         let missing = self.continuity.missing(&picture).filter(|_| !self.unbroken && !frame.key).unwrap_or(0);
         frame.lost_before = std::mem::take(&mut self.lost).max(missing);
         frame.begins = std::mem::take(&mut self.begins);
+        if frame.begins {
+            // What was sent before the first key frame is not lost.
+            frame.lost_before = 0;
+        }
         self.continuity.accept(&picture);
         for _ in 0..length {
             self.remove();

@@ -62,7 +62,7 @@ fn every_kind_comes_back_and_no_changed_byte_does() {
         let sealed = encryptor.encrypt(kind, &frame).expect("encrypted");
         if kind == FrameKind::Video(Codec::H264) {
             assert_eq!(h264::units(&sealed).count(), 3, "start codes in the ciphertext");
-            assert_eq!(sealed[..frame.len().min(26)], frame[..26]);
+            assert_eq!(sealed[..20], frame[..20], "parameter sets and two bytes of the slice");
         } else {
             assert_eq!(sealed.len(), frame.len() + OVERHEAD);
         }
