@@ -9,16 +9,17 @@
 //! the next frame whose start is known is dropped. `Continuity` decides which of the later frames can still be decoded; if
 //! none can, nothing but a key frame is handed out.
 
-use std::{collections::VecDeque, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::{
-    codec::{Codec, PayloadKind, PayloadTypes, Piece, Size},
+    codec::{Codec, PayloadKind, PayloadTypes, Size},
     continuity::{Continuity, Picture, Verdict},
     descriptor,
     packet::{Rotation, VideoFrame, VideoPacket},
     vp9,
+    window::{Front, Held, Slot, Window},
 };
 use crate::media::{
     frame::{EncodedFrame, Layer},
@@ -95,62 +96,17 @@ impl Counts {
     }
 }
 
-/// A place in the window.
-#[derive(Debug)]
-enum Slot {
-    /// Not arrived; missing since a later one arrived.
-    Missing(Duration),
-    /// Arrived, and part of no frame.
-    Empty,
-    Packet(Held),
-}
-
-#[derive(Debug)]
-struct Held {
-    packet: VideoPacket,
-    codec: Codec,
-    piece: Piece,
-    malformed: bool,
-}
-
-impl Held {
-    fn timestamp(&self) -> u32 {
-        self.packet.rtp.timestamp
-    }
-
-    /// Of the same frame.
-    fn is_with(&self, other: &Held) -> bool {
-        (self.timestamp(), self.codec) == (other.timestamp(), other.codec)
-    }
-}
-
-/// What lies at the front of the window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Front {
-    /// So many slots are a whole frame.
-    Whole(usize),
-    /// The slot at this index is missing.
-    Gap(usize),
-    /// The rest has not been sent yet, as far as is known.
-    Open,
-}
-
 /// Assembles the frames of one track.
 #[derive(Debug)]
 pub struct Assembler {
     types: PayloadTypes,
     wait: Duration,
     ssrc: Option<u32>,
-    /// `head` is the extended sequence number of the first slot.
-    slots: VecDeque<Slot>,
-    head: i64,
+    window: Window,
     /// Newest sequence number as it came.
     newest: u16,
     /// Which of the last [`REMEMBERED`] numbers arrived.
     arrived: [u64; REMEMBERED / 64],
-    bytes: usize,
-    missing: usize,
-    key_packets: usize,
     /// Slots at the front known to be of one frame, without its end.
     scanned: usize,
     /// The first slot is the start of a frame, whether it says so or not.
@@ -180,13 +136,9 @@ impl Assembler {
             types,
             wait: USUAL_WAIT,
             ssrc: None,
-            slots: VecDeque::new(),
-            head: 0,
+            window: Window::default(),
             newest: 0,
             arrived: [0; REMEMBERED / 64],
-            bytes: 0,
-            missing: 0,
-            key_packets: 0,
             scanned: 0,
             at_start: false,
             broken: None,
@@ -229,12 +181,12 @@ impl Assembler {
 
     /// Packets, and bytes of their payloads, held.
     pub fn held(&self) -> (usize, usize) {
-        (self.slots.len() - self.missing, self.bytes)
+        (self.window.len() - self.window.missing(), self.window.bytes())
     }
 
     /// Earlier packets than this are of no use any more; `None` before the first.
     pub fn oldest_wanted(&self) -> Option<u16> {
-        self.ssrc.map(|_| self.head as u16)
+        self.ssrc.map(|_| self.window.head() as u16)
     }
 
     /// Whether a sequence number is close enough to the others to be one of this stream.
@@ -261,8 +213,8 @@ impl Assembler {
     }
 
     fn clear_window(&mut self) {
-        self.slots.clear();
-        (self.bytes, self.missing, self.key_packets, self.scanned) = (0, 0, 0, 0);
+        self.window.restart(0);
+        self.scanned = 0;
         self.arrived = [0; REMEMBERED / 64];
         (self.at_start, self.broken, self.fresh) = (false, None, true);
         (self.unbroken, self.waiting, self.begins) = (false, true, true);
@@ -310,7 +262,7 @@ impl Assembler {
             self.former = Some((old, packet.rtp.arrival.saturating_add(FORMER)));
         }
         self.counts.restarts += 1;
-        self.give_up(self.slots.len(), |counts| &mut counts.incomplete);
+        self.give_up(self.window.len(), |counts| &mut counts.incomplete);
         self.clear_window();
         self.continuity.reset();
         self.begin(first);
@@ -322,12 +274,8 @@ impl Assembler {
     fn begin(&mut self, packet: VideoPacket) {
         self.ssrc = Some(packet.rtp.ssrc);
         self.newest = packet.rtp.sequence.wrapping_sub(1);
-        self.head = (1 << 32) + i64::from(packet.rtp.sequence);
+        self.window.restart((1 << 32) + i64::from(packet.rtp.sequence));
         self.place(packet);
-    }
-
-    fn end(&self) -> i64 {
-        self.head + self.slots.len() as i64
     }
 
     /// Where in `arrived` the mark of a sequence number is.
@@ -339,46 +287,36 @@ impl Assembler {
     fn place(&mut self, packet: VideoPacket) -> Pushed {
         let now = packet.rtp.arrival;
         let step = distance(packet.rtp.sequence, self.newest);
-        let newest = self.end() - 1;
+        let newest = self.window.end() - 1;
         let sequence = newest + step;
         let (word, mark) = Self::mark_of(sequence);
         if step <= 0 && self.arrived[word] & mark != 0 {
             self.counts.duplicates += 1;
             return Pushed::Duplicate;
         }
-        if sequence < self.head {
+        if sequence < self.window.head() {
             // At the start of a stream the first packet is not always the first to arrive.
-            let earlier = (self.head - sequence) as usize;
-            if !self.fresh || self.slots.len() + earlier > MAX_PACKETS {
+            let earlier = (self.window.head() - sequence) as usize;
+            if !self.fresh || self.window.len() + earlier > MAX_PACKETS {
                 self.arrived[word] |= mark;
                 self.counts.late += 1;
                 return Pushed::Late;
             }
-            for _ in 0..earlier {
-                self.slots.push_front(Slot::Missing(now));
-            }
-            (self.head, self.missing, self.scanned) = (sequence, self.missing + earlier, 0);
+            self.window.extend_front(earlier, now);
+            self.scanned = 0;
         }
         for skipped in newest + 1..=sequence {
             let (word, mark) = Self::mark_of(skipped);
             self.arrived[word] &= !mark;
-            self.slots.push_back(Slot::Missing(now));
-            self.missing += 1;
+            self.window.extend_back(now);
         }
         self.arrived[word] |= mark;
         if step > 0 {
             self.newest = packet.rtp.sequence;
         }
-        let index = (sequence - self.head) as usize;
+        let index = (sequence - self.window.head()) as usize;
         let slot = self.read(packet);
-        if let Slot::Packet(held) = &slot {
-            self.bytes += held.packet.rtp.payload.len() + held.packet.descriptor.len();
-            self.key_packets += usize::from(held.piece.key);
-        }
-        self.missing -= 1;
-        if let Some(place) = self.slots.get_mut(index) {
-            *place = slot;
-        }
+        self.window.put(index, slot);
         self.keep_bounds(index);
         Pushed::Taken
     }
@@ -407,94 +345,15 @@ impl Assembler {
 
     /// Drops from the front until no bound is exceeded. `index`: where a packet was just put.
     fn keep_bounds(&mut self, index: usize) {
-        let unfinished = self.missing > 0 && !self.extends_frame(index) && self.unfinished() > MAX_UNFINISHED;
-        let mut excess = self.slots.len() > MAX_PACKETS || self.bytes > MAX_BYTES || unfinished;
-        while excess && !self.slots.is_empty() {
+        let mut more_frames = self.window.missing() > 0 && !self.window.extends_frame(index);
+        loop {
+            let too_large = self.window.len() > MAX_PACKETS || self.window.bytes() > MAX_BYTES;
+            if !too_large && !(more_frames && self.window.unfinished(self.at_start) > MAX_UNFINISHED) {
+                return;
+            }
             self.skip(|counts| &mut counts.overflow);
-            excess = self.slots.len() > MAX_PACKETS || self.bytes > MAX_BYTES || self.unfinished() > MAX_UNFINISHED;
+            more_frames = true;
         }
-    }
-
-    fn held_at(&self, index: usize) -> Option<&Held> {
-        match self.slots.get(index) {
-            Some(Slot::Packet(held)) => Some(held),
-            _ => None,
-        }
-    }
-
-    /// Whether the packet at `index` only continues the frame of the packet before it, so that there are no more frames
-    /// than without it.
-    fn extends_frame(&self, index: usize) -> bool {
-        let Some(held) = self.held_at(index) else { return true };
-        let before = index.checked_sub(1).and_then(|before| self.held_at(before));
-        let is_last = self.held_at(index + 1).is_none();
-        before.is_some_and(|before| before.is_with(held) && !before.packet.rtp.marker)
-            && (is_last || !held.packet.rtp.marker)
-    }
-
-    /// Whether the packet at `index` certainly starts a frame.
-    fn starts_frame(&self, index: usize) -> bool {
-        let Some(held) = self.held_at(index) else { return false };
-        if held.piece.begins {
-            return !self.before(index).is_some_and(|before| before.is_with(held) && !before.packet.rtp.marker);
-        }
-        match self.before(index) {
-            Some(before) => before.packet.rtp.marker || !before.is_with(held),
-            None => false,
-        }
-    }
-
-    /// The packet right before `index`, past those that are part of no frame.
-    fn before(&self, index: usize) -> Option<&Held> {
-        let slots = self.slots.range(..index.min(self.slots.len()));
-        match slots.rev().find(|slot| !matches!(slot, Slot::Empty)) {
-            Some(Slot::Packet(held)) => Some(held),
-            _ => None,
-        }
-    }
-
-    /// Scans the frame that starts at `index`, of which `known` slots have been scanned before.
-    fn scan(&self, index: usize, known: usize) -> Front {
-        let Some(first) = self.held_at(index) else { return Front::Gap(index) };
-        for at in index + known..self.slots.len() {
-            match &self.slots[at] {
-                Slot::Missing(_) => return Front::Gap(at),
-                Slot::Empty => {}
-                Slot::Packet(held) if !held.is_with(first) => return Front::Whole(at - index),
-                Slot::Packet(held) if held.packet.rtp.marker => return Front::Whole(at + 1 - index),
-                Slot::Packet(_) => {}
-            }
-        }
-        Front::Open
-    }
-
-    /// Frames in the window, at least in part, that are not whole.
-    fn unfinished(&self) -> usize {
-        let (mut unfinished, mut at) = (0, 0);
-        // A missing packet makes the frames on both sides of it unfinished, unless they start or end there.
-        let mut known_start = self.at_start;
-        let mut counted: Option<&Held> = None;
-        while at < self.slots.len() {
-            let Some(held) = self.held_at(at) else {
-                known_start &= matches!(self.slots[at], Slot::Empty);
-                at += 1;
-                continue;
-            };
-            let starts = known_start || self.starts_frame(at);
-            let (length, whole) = match self.scan(at, 0) {
-                Front::Whole(length) => (length, true),
-                Front::Gap(gap) => (gap - at, false),
-                Front::Open => (self.slots.len() - at, false),
-            };
-            let same = counted.is_some_and(|counted| !starts && counted.is_with(held));
-            if !(same || (starts && whole)) {
-                unfinished += 1;
-                counted = Some(held);
-            }
-            known_start = whole;
-            at += length.max(1);
-        }
-        unfinished
     }
 
     /// The next frame that is whole and can be decoded; call until `None`. `transform` processes it before its content
@@ -505,12 +364,14 @@ impl Assembler {
         transform: &mut dyn FnMut(Codec, &mut EncodedFrame) -> Result<(), Refused>,
     ) -> Option<VideoFrame> {
         loop {
-            self.pass_empty();
-            if self.slots.is_empty() {
+            while let Some(Slot::Empty) = self.window.get(0) {
+                self.remove();
+            }
+            if self.window.len() == 0 {
                 return None;
             }
-            if self.waiting && self.key_packets > 0 {
-                if let Some(key) = self.find_key_frame().filter(|key| *key > 0) {
+            if self.waiting && self.window.has_key_packets() {
+                if let Some(key) = self.window.find_key_frame(self.at_start).filter(|key| *key > 0) {
                     self.give_up(key, |counts| &mut counts.incomplete);
                     self.at_start = true;
                 }
@@ -539,77 +400,34 @@ impl Assembler {
 
     /// When [`Assembler::poll`] next has something to do without a new packet.
     pub fn deadline(&self) -> Option<Duration> {
-        if let Some(first) = self.held_at(0).filter(|first| self.fresh && !self.at_start && !first.piece.begins) {
+        if let Some(first) = self.window.held_at(0).filter(|first| self.fresh && !self.at_start && !first.piece.begins)
+        {
             return Some(first.packet.rtp.arrival.saturating_add(self.wait.min(START_WAIT)));
         }
-        self.blocked_since().map(|since| since.saturating_add(self.wait))
-    }
-
-    /// Since when something is missing at the front.
-    fn blocked_since(&self) -> Option<Duration> {
-        if self.missing == 0 {
-            return None;
-        }
-        self.slots.iter().find_map(|slot| match slot {
-            Slot::Missing(since) => Some(*since),
-            _ => None,
-        })
-    }
-
-    fn pass_empty(&mut self) {
-        while let Some(Slot::Empty) = self.slots.front() {
-            self.slots.pop_front();
-            self.head += 1;
-            self.scanned = self.scanned.saturating_sub(1);
-        }
+        self.window.missing_since().map(|since| since.saturating_add(self.wait))
     }
 
     /// The frame at the front; `None`: its start is not known to be there.
     fn front(&mut self) -> Option<Front> {
-        let Some(Slot::Packet(first)) = self.slots.front() else { return Some(Front::Gap(0)) };
+        let Some(first) = self.window.held_at(0) else { return Some(Front::Gap(0)) };
         let new_frame = self.broken.is_some_and(|broken| broken != first.timestamp());
         if !(self.at_start || new_frame || first.piece.begins) {
             return None;
         }
         self.at_start = true;
-        let front = self.scan(0, self.scanned);
+        let front = self.window.scan(0, self.scanned);
         self.scanned = match front {
             Front::Whole(_) => 0,
             Front::Gap(at) => at,
-            Front::Open => self.slots.len(),
+            Front::Open => self.window.len(),
         };
         Some(front)
     }
 
-    /// Where a whole key frame starts.
-    fn find_key_frame(&self) -> Option<usize> {
-        let mut at = 0;
-        while at < self.slots.len() {
-            let starts = (at == 0 && self.at_start) || self.starts_frame(at);
-            if !starts {
-                at += 1;
-                continue;
-            }
-            at += match self.scan(at, 0) {
-                Front::Whole(length) => {
-                    let is_key = |slot: &Slot| matches!(slot, Slot::Packet(held) if held.piece.key);
-                    if self.slots.range(at..at + length).any(is_key) {
-                        return Some(at);
-                    }
-                    length
-                }
-                Front::Gap(gap) => gap + 1 - at,
-                Front::Open => return None,
-            };
-        }
-        None
-    }
-
     /// Gives up what is missing at the front: drops everything up to the next frame whose start is known.
     fn skip(&mut self, cause: fn(&mut Counts) -> &mut u64) {
-        let first = self.slots.iter().position(|slot| matches!(slot, Slot::Missing(_))).unwrap_or(0);
-        let next = (first + 1..self.slots.len()).find(|index| self.starts_frame(*index));
-        self.give_up(next.unwrap_or(self.slots.len()), cause);
+        let next = self.window.next_start();
+        self.give_up(next.unwrap_or(self.window.len()), cause);
         if next.is_some() {
             self.at_start = true;
         }
@@ -624,18 +442,8 @@ impl Assembler {
     }
 
     fn remove(&mut self) -> Option<Slot> {
-        let slot = self.slots.pop_front()?;
-        self.head += 1;
         self.scanned = self.scanned.saturating_sub(1);
-        match &slot {
-            Slot::Packet(held) => {
-                self.bytes -= held.packet.rtp.payload.len() + held.packet.descriptor.len();
-                self.key_packets -= usize::from(held.piece.key);
-            }
-            Slot::Missing(_) => self.missing -= 1,
-            Slot::Empty => {}
-        }
-        Some(slot)
+        self.window.pop()
     }
 
     /// Drops the first `count` slots, and counts the frames of which there are packets in them.
@@ -714,13 +522,7 @@ impl Assembler {
 
     /// What the packets of the first `length` slots say together; `None` if one of them is malformed.
     fn picture(&mut self, length: usize) -> Option<Picture> {
-        let held = |slot: &'_ Slot| -> Option<(Codec, Piece, bool)> {
-            match slot {
-                Slot::Packet(held) => Some((held.codec, held.piece, held.malformed)),
-                _ => None,
-            }
-        };
-        let mut packets = self.slots.range(..length).filter_map(held);
+        let mut packets = self.window.packets(length).map(|held| (held.codec, held.piece, held.malformed));
         let (codec, mut piece, mut malformed) = packets.next()?;
         for (_, other, is_malformed) in packets {
             malformed |= is_malformed;
@@ -730,16 +532,10 @@ impl Assembler {
             piece.size = piece.size.or(other.size);
             piece.picture = piece.picture.or(other.picture);
         }
-        let descriptors = self.slots.range(..length).filter_map(|slot| match slot {
-            Slot::Packet(held) => Some(&held.packet.descriptor),
-            _ => None,
-        });
+        let descriptors = self.window.packets(length).map(|held| &held.packet.descriptor);
         piece.key |= self.continuity.describe(descriptors) && codec == Codec::Av1;
         if codec == Codec::Vp9 && piece.key && piece.spatial > 0 {
-            let payloads = self.slots.range(..length).filter_map(|slot| match slot {
-                Slot::Packet(held) => Some(&held.packet.rtp.payload),
-                _ => None,
-            });
+            let payloads = self.window.packets(length).map(|held| &held.packet.rtp.payload);
             piece.size = payloads.filter_map(|payload| vp9::layer_size(payload, piece.spatial)).next();
         }
         (!malformed).then_some(Picture { codec, piece })
@@ -747,12 +543,7 @@ impl Assembler {
 
     /// Joins the first `length` slots.
     fn join(&self, length: usize, picture: &Picture) -> Option<(EncodedFrame, Option<Rotation>)> {
-        let packets = || {
-            self.slots.range(..length).filter_map(|slot| match slot {
-                Slot::Packet(held) => Some(held),
-                _ => None,
-            })
-        };
+        let packets = || self.window.packets(length);
         let (first, last) = (packets().next()?, packets().next_back()?);
         let single = std::ptr::eq(first, last) && matches!(picture.codec, Codec::Vp8 | Codec::Vp9);
         let payload = if single {

@@ -20,3 +20,4 @@ pub mod receive;
 pub mod repair;
 mod vp8;
 mod vp9;
+mod window;
