@@ -348,7 +348,8 @@ impl Assembler {
         let mut more_frames = self.window.missing() > 0 && !self.window.extends_frame(index);
         loop {
             let too_large = self.window.len() > MAX_PACKETS || self.window.bytes() > MAX_BYTES;
-            if !too_large && !(more_frames && self.window.unfinished(self.at_start) > MAX_UNFINISHED) {
+            let excess = too_large || (more_frames && self.window.unfinished(self.at_start) > MAX_UNFINISHED);
+            if !excess {
                 return;
             }
             self.skip(|counts| &mut counts.overflow);

@@ -183,7 +183,9 @@ fn size_of_sps(unit: &[u8]) -> Option<Size> {
         if chroma == 3 {
             separate = bits.flag()?;
         }
-        (bits.ue()?, bits.ue()?);
+        // Bit depths, and whether the transform is left out.
+        bits.ue()?;
+        bits.ue()?;
         bits.skip(1)?;
         if bits.flag()? {
             for list in 0..if chroma == 3 { 12 } else { 8 } {
@@ -200,7 +202,8 @@ fn size_of_sps(unit: &[u8]) -> Option<Size> {
         }
         1 => {
             bits.skip(1)?;
-            (bits.se()?, bits.se()?);
+            bits.se()?;
+            bits.se()?;
             for _ in 0..bits.ue()?.min(256) {
                 bits.se()?;
             }

@@ -140,7 +140,7 @@ fn quality_of(index: usize, count: usize) -> Quality {
 
 /// A size divided, with even sides as encoders need them.
 fn scaled(size: Size, by: u32) -> Size {
-    let side = |side: u32| if by == 1 { side } else { (side / by & !1).max(2) };
+    let side = |side: u32| if by == 1 { side } else { ((side / by) & !1).max(2) };
     Size::new(side(size.width), side(size.height))
 }
 
