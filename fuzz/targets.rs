@@ -10,10 +10,13 @@ mod c_calls;
 mod core;
 #[path = "targets/livekit.rs"]
 mod livekit;
+#[path = "targets/video.rs"]
+mod video;
 
 pub use c_calls::c_calls;
 pub use core::core;
 pub use livekit::{livekit_data, livekit_frames};
+pub use video::{video_payload, video_track};
 
 use offhook::core::model::{PeerKind, RpcCall, RpcReply, SfuMessage};
 use offhook::media::audio::receive::{AudioReceiveConfig, AudioReceiver};
@@ -46,6 +49,8 @@ pub const ALL: &[(&str, Target)] = &[
     ("c_calls", c_calls),
     ("livekit_frames", livekit_frames),
     ("livekit_data", livekit_data),
+    ("video_payload", video_payload),
+    ("video_track", video_track),
 ];
 
 /// Reads values from an input; at its end every value is zero.

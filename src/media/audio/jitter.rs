@@ -13,7 +13,7 @@ use super::{
     delay::{media_micros, media_ticks, micros, DelayEstimator, LATE_TOLERANCE_US},
     opus, MAX_PAYLOAD,
 };
-use crate::media::frame::EncodedFrame;
+use crate::media::{frame::EncodedFrame, rtp::sequence::distance};
 
 /// Maximum number of packets held: 2.56 s of 10 ms, more than the largest delay; 640 ms of the shortest.
 pub(super) const MAX_PACKETS: usize = 256;
@@ -276,7 +276,7 @@ impl JitterBuffer {
 
     /// Distance of a sequence number from the newest.
     fn step(&self, sequence: u16) -> i64 {
-        i64::from(sequence.wrapping_sub(self.top.raw) as i16)
+        distance(sequence, self.top.raw)
     }
 
     /// Whether this is a late packet of the previous SSRC, while the new one is still active.

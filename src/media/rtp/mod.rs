@@ -5,6 +5,7 @@
 pub mod pacer;
 mod packet;
 pub mod packetize;
+pub mod sequence;
 
 pub use packet::{RtpOut, RtpPacket};
 
