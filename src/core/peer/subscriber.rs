@@ -71,7 +71,7 @@ impl Subscriber {
     /// Resets for a new connection. A permanently closed subscriber stays closed.
     pub fn restart(&mut self) {
         let mut former = std::mem::replace(self, Self::new(true));
-        former.connection.restart();
+        former.connection.restart(!former.connection.is_gone());
         self.connection = former.connection;
         self.former_ice = former.former_ice;
         self.former_ice.append(&mut former.ice);
@@ -102,6 +102,8 @@ impl Subscriber {
             Some("late offer dropped: it is for an old generation")
         } else if !cx.is_open() || cx.is_draining() {
             Some("late offer dropped: the call is leaving")
+        } else if cx.one_connection {
+            Some("late offer dropped: in this session only this side offers")
         } else if !cx.subscriber_alive() {
             Some("late offer dropped: the subscriber is closed")
         } else if self.is_of_another(cx.receive_disabled, &sdp) {
