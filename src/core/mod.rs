@@ -430,8 +430,8 @@ impl Core {
         }
         match peer {
             PeerKind::Publisher => {
-                self.cx.send_disabled = true;
                 self.publisher.close(&mut self.cx);
+                self.cx.send_disabled = true;
             }
             PeerKind::Subscriber => {
                 self.cx.receive_disabled = true;

@@ -214,6 +214,10 @@ impl Publisher {
 
     /// The SFU uses this connection for both directions: offers it at once, with m-lines for `tracks` remote tracks.
     pub fn begin_receiving(&mut self, cx: &mut Context, tracks: usize) {
+        if !self.connection.is_absent() {
+            // Resumed: the next offer also restarts ICE.
+            return;
+        }
         let tracks = u32::try_from(tracks).unwrap_or(u32::MAX);
         self.receive = self.receive.max(tracks.clamp(1, limits::FIRST_RECEIVE_LINES));
         (self.wants_channels, self.dirty) = (true, true);
