@@ -7,6 +7,8 @@
 mod events;
 #[path = "signalling/http.rs"]
 mod http;
+#[path = "signalling/livekit.rs"]
+mod livekit;
 #[path = "signalling/proxy.rs"]
 mod proxy;
 #[path = "signalling/server.rs"]

@@ -167,8 +167,9 @@ pub enum oh_event_kind {
     /// `subscription_permission`: permission to subscribe to a track was revoked or restored (OH_CAP_SUBSCRIPTIONS).
     OH_EVENT_SUBSCRIPTION_PERMISSION = 28,
     /// `media`: media of one direction was connected, or lost; once for each change. Sending is connected when something
-    /// is published (a track, or data), receiving when the SFU has something to send, or at the join. A direction that
-    /// the application closes is not reported as lost, and the end of the call is OH_EVENT_ENDED.
+    /// is published (a track, or data), receiving when the SFU has something to send, or at the join; where the SFU uses
+    /// one peer connection for both directions (OH_PROTOCOL_LIVEKIT), both at the join. A direction that the application
+    /// closes is not reported as lost, and the end of the call is OH_EVENT_ENDED.
     OH_EVENT_MEDIA = 29,
     /// `unsent`: the call ended before everything that was accepted could be sent; before OH_EVENT_ENDED, at most once.
     OH_EVENT_UNSENT = 30,

@@ -74,8 +74,12 @@ pub(super) struct Context {
     pub session_id: String,
     pub admission: Option<Box<Admission>>,
     pub grants: Option<Grants>,
+    /// The publisher's peer connection carries both directions; there is no subscriber's.
+    pub one_connection: bool,
     /// Receiving is disabled, whether or not there is a subscriber.
     pub receive_disabled: bool,
+    /// The application has closed the publisher.
+    pub send_disabled: bool,
     /// Set when the application leaves as soon as its data is sent.
     pub draining: Option<Draining>,
     /// Consecutive sessions that were abandoned because negotiation failed.
@@ -92,7 +96,9 @@ impl Context {
         let mut rng = Rng::new(config.seed);
         let unified_session_id = rng.uuid();
         Self {
+            one_connection: false,
             receive_disabled: !config.subscribe,
+            send_disabled: false,
             config,
             now: Duration::ZERO,
             rng,

@@ -276,6 +276,10 @@ pub struct Wanted {
     pub ice_restart: bool,
     /// Include the protocol's data channels.
     pub channels: bool,
+    /// Number of audio m-lines on which only the SFU sends, if this connection carries both directions; those that an
+    /// earlier offer had beyond it become inactive.
+    #[serde(default)]
+    pub receive: u32,
     /// All senders; a sender that is missing here stops.
     pub senders: Vec<WantedSender>,
 }

@@ -50,6 +50,11 @@ pub const HELD_BYTES: usize = 2 << 20;
 /// Local tracks at a time; a call may have any number in total.
 pub const TRACKS: usize = 32;
 pub const REMOTE_TRACKS: usize = 4_096;
+/// M-lines on which the SFU sends, if one peer connection carries both directions. With those of local tracks and data
+/// they fit into one description.
+pub const RECEIVE_LINES: u32 = 400;
+/// The same in the first offer: those that the SFU is likely to need.
+pub const FIRST_RECEIVE_LINES: u32 = 16;
 /// How long media waits for its owner before it is reported as unassigned.
 pub const UNASSIGNED: Duration = Duration::from_secs(3);
 /// Tracks remembered as reported unplayable.

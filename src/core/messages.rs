@@ -107,6 +107,8 @@ impl Core {
             SfuMessage::IceTrickle { peer: PeerKind::Publisher, candidate } => {
                 self.publisher.on_remote_candidate(cx, candidate)
             }
+            SfuMessage::LinesNeeded { audio } => self.publisher.on_lines_needed(cx, audio),
+            SfuMessage::IceTrickle { peer: PeerKind::Subscriber, .. } if cx.one_connection => cx.late(),
             SfuMessage::IceTrickle { peer: PeerKind::Subscriber, candidate } => {
                 self.subscriber.on_remote_candidate(cx, candidate)
             }

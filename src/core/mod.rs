@@ -247,7 +247,11 @@ impl Core {
             Input::SocketClosed { generation, code, failure } => self.on_socket_closed(generation, code, failure),
             Input::Rpc { generation, id, result } => return self.on_reply(generation, id, result),
             Input::Op { generation, peer: PeerKind::Publisher, op, result } => {
-                return self.publisher.on_op(cx, generation, op, result)
+                let settled = self.publisher.on_op(cx, generation, op, result);
+                if let Some(description) = self.publisher.take_in_force() {
+                    self.room.remotes.on_described(cx, generation, &description);
+                }
+                return settled;
             }
             Input::Op { generation, peer: PeerKind::Subscriber, op, result } => {
                 let settled = self.subscriber.on_op(cx, generation, op, result);
@@ -425,18 +429,23 @@ impl Core {
 
     /// The application closes one permanently; the call continues.
     fn on_close_peer(&mut self, peer: PeerKind) {
-        let (_, connection) = self.connection(peer);
-        connection.media_unreported();
+        let carrier = if self.cx.one_connection { PeerKind::Publisher } else { peer };
+        let (_, connection) = self.connection(carrier);
+        connection.media_unreported(peer);
         if connection.is_gone() {
             return;
         }
         match peer {
-            PeerKind::Publisher => self.publisher.close(&mut self.cx),
+            PeerKind::Publisher => {
+                self.publisher.close(&mut self.cx);
+                self.cx.send_disabled = true;
+            }
             PeerKind::Subscriber => {
                 self.cx.receive_disabled = true;
-                if self.cx.config.dialect.subscriber_stays {
+                if self.cx.config.dialect.subscriber_stays || self.cx.one_connection {
                     self.room.remotes.unbind_all(&mut self.cx);
                     self.room.want_nothing(&mut self.cx);
+                    self.publisher.stop_receiving(&mut self.cx);
                 } else {
                     self.stop_receiving();
                 }
@@ -493,7 +502,7 @@ impl Core {
 
     fn call_rpc(&mut self, id: u64, to: String, method: String, payload: String, timeout: Duration) {
         let cx = &mut self.cx;
-        let closed = self.publisher.connection.is_gone() || cx.subscriber_closed();
+        let closed = cx.send_disabled || self.publisher.connection.is_gone() || cx.subscriber_closed();
         if let Some(refusal) = self.messaging.rpc.refusal(cx, closed) {
             return cx.event(Event::RpcResponse { id, answer: Err(refusal) });
         }

@@ -77,7 +77,7 @@ pub(super) async fn check(
             let (cause, advice) = meaning(reason, &error);
             step.failed(cause, error.message, advice);
             let looks = engine.look();
-            report_media(journal, &looks, &[]);
+            report_media(journal, &looks, &[], false);
             return engine.servers();
         }
         Err(_) => {
@@ -87,10 +87,11 @@ pub(super) async fn check(
     }
     let publishes = call.publish_audio(track()).is_ok();
     let media = Instant::now() + MEDIA;
-    let Outcome { looks, refused, ended } = connected(&engine, &mut events, publishes, limit.min(media)).await;
+    let Outcome { looks, refused, receives, ended } =
+        connected(&engine, &mut events, publishes, limit.min(media)).await;
     let servers = engine.servers();
     journal.learn(servers.iter().map(|server| server.password.clone()));
-    report_media(journal, &looks, &refused);
+    report_media(journal, &looks, &refused, receives);
     if let Some((reason, error)) = ended {
         let (cause, advice) = meaning(reason, &error);
         journal.begin("media", "").failed(cause, error.message, advice);
@@ -174,7 +175,11 @@ fn start(
     let handler = Handler::new(move |delivery| {
         if let Delivery::Control(notice) = delivery {
             let notice: crate::session::Notice = notice;
-            if matches!(notice.event, Event::Joined { .. } | Event::LocalFailed { .. } | Event::Ended(_)) {
+            let tells = matches!(
+                notice.event,
+                Event::Joined { .. } | Event::LocalFailed { .. } | Event::Media { .. } | Event::Ended(_)
+            );
+            if tells {
                 let _ = sender.send(notice.event);
             }
         }
@@ -217,6 +222,8 @@ struct Outcome {
     looks: Vec<Look>,
     /// Why the track was refused.
     refused: Vec<String>,
+    /// Receiving is connected.
+    receives: bool,
     /// The call has ended meanwhile.
     ended: Option<(EndReason, Error)>,
 }
@@ -234,12 +241,13 @@ async fn connected(engine: &WatchedEngine, events: &mut Events, publishes: bool,
         while let Ok(event) = events.try_recv() {
             match event {
                 Event::LocalFailed { error, .. } => outcome.refused.push(error.message.into_owned()),
+                Event::Media { direction: PeerKind::Subscriber, connected, .. } => outcome.receives = connected,
                 Event::Ended(end) => outcome.ended = Some(reason_of(end)),
                 _ => {}
             }
         }
         let up = |kind| outcome.looks.iter().any(|look| look.kind == kind && look.state == PeerState::Connected);
-        let (publisher, subscriber) = (up(PeerKind::Publisher), up(PeerKind::Subscriber));
+        let (publisher, subscriber) = (up(PeerKind::Publisher), up(PeerKind::Subscriber) || outcome.receives);
         if publisher || subscriber {
             first.get_or_insert_with(Instant::now);
         }
@@ -273,9 +281,12 @@ fn meaning(reason: EndReason, error: &Error) -> (&'static str, &'static str) {
     }
 }
 
-fn report_media(journal: &Arc<Journal>, looks: &[Look], refused: &[String]) {
+/// `receives`: receiving is connected, on a subscriber or, if there is none, on the publisher's peer connection.
+fn report_media(journal: &Arc<Journal>, looks: &[Look], refused: &[String], receives: bool) {
+    let both = receives && looks.iter().all(|look| look.kind == PeerKind::Publisher);
     for look in looks {
         let (name, direction) = match look.kind {
+            PeerKind::Publisher if both => ("publisher", "sends and receives"),
             PeerKind::Publisher => ("publisher", "sends"),
             PeerKind::Subscriber => ("subscriber", "receives"),
         };

@@ -165,6 +165,9 @@ pub struct Wanted {
     pub senders: Vec<AudioSenderSpec>,
     /// Data channels to open, by label; none is ever removed.
     pub channels: Vec<DataChannelSpec>,
+    /// Number of audio m-lines on which the remote peer sends: this peer connection carries both directions. Those that
+    /// an earlier offer had beyond it become inactive. Needs a sender or a data channel.
+    pub receive: u32,
     pub ice_restart: bool,
 }
 

@@ -7,6 +7,7 @@ pub mod sdp;
 pub mod webrtc;
 
 mod gate;
+mod receive;
 mod refuse;
 pub(crate) mod routes;
 mod stream;

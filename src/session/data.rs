@@ -212,6 +212,12 @@ impl Outbox {
         self.channels.lock().retain(|c| c.generation != generation);
     }
 
+    /// The application sends no more.
+    pub fn remove_all_channels(&self) {
+        let _ = self.is_empty();
+        self.channels.lock().clear();
+    }
+
     /// A channel of the publisher is open now.
     pub fn channel_open(&self) {
         self.changed.notify_one();

@@ -87,11 +87,13 @@ pub struct Checker {
     last_session: String,
     /// The SFU names sessions, admits at its socket, and sends offers by itself.
     livekit: bool,
+    /// There is only the publisher's peer connection; it stays open when either direction is closed.
+    one_connection: bool,
     pub data: DataCheck,
 }
 
 impl Checker {
-    pub fn new(livekit: bool) -> Self {
+    pub fn new(livekit: bool, one_connection: bool) -> Self {
         Self {
             broken: None,
             closed: Vec::new(),
@@ -117,6 +119,7 @@ impl Checker {
             ticks: (0, 0),
             last_session: String::new(),
             livekit,
+            one_connection,
             data: DataCheck::default(),
         }
     }
@@ -521,13 +524,16 @@ impl Checker {
     /// Closed permanently. Where the SFU treats the subscriber's connection as the participant's, it stays open and
     /// receives nothing.
     fn is_shut(&self, kind: PeerKind) -> bool {
-        self.closed.contains(&kind) && !(self.livekit && kind == PeerKind::Subscriber)
+        self.closed.contains(&kind) && !(self.livekit && kind == PeerKind::Subscriber) && !self.one_connection
     }
 
     fn engine(&mut self, generation: Generation, kind: PeerKind, op: Op, action: &Action) {
         let name = action.name();
         if self.left_at.is_some() {
             self.fault(format!("{name} of the {kind:?} while leaving"));
+        }
+        if self.one_connection && kind == PeerKind::Subscriber {
+            self.fault(format!("{name} of a subscriber, and the publisher's peer connection carries both directions"));
         }
         if self.is_shut(kind) {
             self.fault(format!("{name} of the {kind:?}, which the application has closed"));

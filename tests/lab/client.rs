@@ -81,7 +81,7 @@ impl Client {
             socks: Vec::new(),
             local_ids: Vec::new(),
             tokens: Tokens::new(plan),
-            check: Checker::new(setup.livekit),
+            check: Checker::new(setup.livekit, setup.one_connection),
             app: App::default(),
             log: Vec::new(),
             names: 0,

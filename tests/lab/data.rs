@@ -225,9 +225,10 @@ impl World {
 
     /// As on a socket, a packet may be late, lost, duplicated and overtaken.
     fn data_down(&mut self, client: usize, packet: Packet) {
-        let now = self.now;
+        let (now, one) = (self.now, self.setup.one_connection);
+        let kind = if one { PeerKind::Publisher } else { PeerKind::Subscriber };
         let this = &mut self.clients[client];
-        let newest = this.peers.iter().rev().find(|p| p.kind == PeerKind::Subscriber);
+        let newest = this.peers.iter().rev().find(|p| p.kind == kind && (!one || p.channels_open));
         let Some(generation) = newest.filter(|p| p.connected && !p.gone).map(|p| p.generation) else { return };
         let mut at = now + this.latency();
         if packet.delivery == Delivery::Reliable {

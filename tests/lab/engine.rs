@@ -3,7 +3,7 @@
 
 use super::{
     faults::Class,
-    text::{self, Desc, Line, Tag},
+    text::{self, Desc, Line, Tag, TO_RECEIVE},
     world::{Ev, Ms, World},
 };
 use offhook::core::{model::*, Action, Input, Op, OpDone, OpFailed, PeerChange, RemoteId};
@@ -65,6 +65,8 @@ pub struct Peer {
     pub senders: Vec<u64>,
     /// Their names, and whether they still send.
     names: Vec<(String, bool)>,
+    /// M-lines on which the SFU sends, on a publisher.
+    receive: u32,
     /// As in the answer in force.
     stable_names: Vec<(String, bool)>,
     /// Data channels exist; the answer in force contains them.
@@ -144,6 +146,7 @@ impl World {
                 stable_remote: None,
                 senders: Vec::new(),
                 names: Vec::new(),
+                receive: 0,
                 stable_names: Vec::new(),
                 channels: false,
                 channels_open: false,
@@ -258,7 +261,13 @@ impl World {
                     let stream = if livekit { name.clone() } else { format!("t{t}") };
                     Line { mid: n.to_string(), stream, active: *active }
                 };
-                let lines: Vec<_> = peer.senders.iter().enumerate().map(line).collect();
+                peer.receive = peer.receive.max(wanted.receive);
+                let receive = (0..peer.receive).map(|n| Line {
+                    mid: format!("r{n}"),
+                    stream: TO_RECEIVE.into(),
+                    active: n < wanted.receive,
+                });
+                let lines: Vec<_> = peer.senders.iter().enumerate().map(line).chain(receive).collect();
                 let mid = |name: &String| peer.names.iter().position(|(n, _)| n == name).map(|n| n.to_string());
                 let mids = wanted.senders.iter().filter_map(|sender| mid(&sender.name)).collect();
                 let tag = Tag { sfu: false, owner, peer_generation, kind, ice: peer.ice };
@@ -286,6 +295,7 @@ impl World {
                 peer.channels_open = peer.channels;
                 (peer.remote, peer.stable_remote) = (Some(desc.clone()), Some(desc));
                 self.connects(client, generation, kind);
+                self.media(client, generation, kind);
             }
             Action::Answer { offer, candidates } => {
                 let Some(desc) = Desc::parse(&offer) else { return Err(broken("an offer that was never made".into())) };
@@ -359,13 +369,13 @@ impl World {
         let mut news = Vec::new();
         // An m-line that stops sending causes no event; one that another track has taken over does.
         peer.tracks.retain(|(mid, id, stream)| {
-            let taken = remote.lines.iter().any(|l| l.active && l.mid == *mid && l.stream != *stream);
+            let taken = remote.from_sfu().any(|l| l.mid == *mid && l.stream != *stream);
             if taken {
                 news.push(News::TrackGone { id: *id });
             }
             !taken
         });
-        for line in remote.lines.iter().filter(|l| l.active) {
+        for line in remote.from_sfu() {
             if !peer.tracks.iter().any(|(mid, ..)| *mid == line.mid) {
                 news.push(News::Track { mid: line.mid.clone(), again: false });
             }
@@ -396,11 +406,7 @@ impl World {
             News::TrackGone { id } => Input::RemoteTrackGone { id },
             News::Track { mid, again } => {
                 let Some(peer) = self.peer(client, generation, kind).filter(|p| !p.gone) else { return };
-                let Some(line) = peer
-                    .stable_remote
-                    .as_ref()
-                    .and_then(|r| r.lines.iter().find(|l| l.active && l.mid == mid))
-                    .cloned()
+                let Some(line) = peer.stable_remote.as_ref().and_then(|r| r.from_sfu().find(|l| l.mid == mid)).cloned()
                 else {
                     return;
                 };

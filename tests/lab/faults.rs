@@ -147,6 +147,8 @@ pub struct Setup {
     pub lazy: bool,
     /// LiveKit frames; else the core's own messages.
     pub livekit: bool,
+    /// LiveKit with one peer connection for both directions, else with two.
+    pub one_connection: bool,
 }
 
 fn pick<T: Copy>(rng: &mut Rng, from: &[T]) -> T {
@@ -172,6 +174,7 @@ pub fn plan(seed: u64, classes: u32, spared: bool) -> Setup {
         eager: rng.between(0, 2) == 0,
         lazy: rng.between(0, 2) == 0,
         livekit: super::uses_livekit(seed),
+        one_connection: super::uses_livekit(seed) && seed / 2 % 2 == 0,
     };
     for index in 0..count {
         let mut rng = Rng::new(rng.next_u64());

@@ -105,9 +105,10 @@ impl World {
     /// The socket is open: from now on nothing of an older link reaches the signalling session.
     pub fn link_begins(&mut self, client: usize, generation: Generation) {
         let resume = self.asked(client, generation).is_some_and(|a| a.resume);
+        let one_connection = self.setup.one_connection;
         let signalling_link = &mut self.clients[client].signalling_link;
         signalling_link.link = Some(generation);
-        signalling_link.session.begin_link(resume);
+        signalling_link.session.begin_link(resume, one_connection);
         let unassigned = std::mem::take(&mut signalling_link.waiting);
         for waiting in unassigned.into_values() {
             self.reply(client, waiting, Err(Failure::new(FailureKind::Connect, "the link was replaced")));

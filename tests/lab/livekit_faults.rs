@@ -170,7 +170,7 @@ impl World {
             state: state as i32,
             ..Default::default()
         };
-        let frame = match rng.between(0, 15) {
+        let frame = match rng.between(0, 16) {
             0 => (0..rng.between(1, 40)).map(|_| rng.between(0, 255) as u8).collect(),
             1 => b"\xfa\x0f\x01x".to_vec(),
             2 => bytes(ServerMessage::Answer(pb::SessionDescription {
@@ -209,6 +209,10 @@ impl World {
                 bytes(ServerMessage::Join(pb::JoinResponse { participant: Some(me), ..Default::default() }))
             }
             14 => bytes(ServerMessage::RefreshToken(String::new())),
+            15 => {
+                let (num_audios, num_videos) = (rng.between(0, 3) as u32, rng.between(0, 3) as u32);
+                bytes(ServerMessage::MediaSectionsRequirement(pb::MediaSectionsRequirement { num_audios, num_videos }))
+            }
             _ => {
                 let update =
                     pb::ConnectionQualityInfo { participant_sid: "PA_nobody".into(), quality: 7, score: f32::NAN };

@@ -5,7 +5,7 @@ use super::{
     faults::Class,
     sfu::{Member, Published, KEPT},
     sockets::Down,
-    text::{Desc, Tag},
+    text::{Desc, Line, Tag},
     world::{Ms, World},
 };
 use offhook::core::model::*;
@@ -186,7 +186,7 @@ impl World {
             room: Some(self.room_of(room)),
             participant: Some(self.info(member)),
             other_participants: others,
-            subscriber_primary: true,
+            subscriber_primary: !self.setup.one_connection,
             ping_interval: 5,
             ping_timeout: 15,
             ..Default::default()
@@ -399,18 +399,72 @@ impl World {
         };
         p.publisher = Some((desc.tag.clone(), desc.serial, ice));
         self.carried(member, sock, &desc);
+        let lines = self.lines_for(member, place, &desc);
         let now = self.now;
         if self.clients[client].hit(now, Class::Rpc) {
             // Carried out, but never answered.
             return;
         }
         let tag = Tag { sfu: true, owner: member, peer_generation, kind: PeerKind::Publisher, ice };
-        let sdp = Desc { tag: tag.clone(), serial: desc.serial, lines: desc.lines }.text();
+        let sdp = Desc { tag: tag.clone(), serial: desc.serial, lines }.text();
         self.frame(sock, ServerMessage::Answer(pb::SessionDescription { r#type: "answer".into(), sdp, id: offer.id }));
+        let sub = &mut self.sfu.members[member].places[place].subscriber;
+        sub.requested = sub.missing.len();
+        if sub.requested > 0 {
+            let num_audios = sub.requested as u32;
+            let needed = pb::MediaSectionsRequirement { num_audios, num_videos: 0 };
+            self.frame(sock, ServerMessage::MediaSectionsRequirement(needed));
+        }
         self.send_message(
             sock,
             SfuMessage::IceTrickle { peer: PeerKind::Publisher, candidate: tag.candidate(7, true) },
         );
+    }
+
+    /// The m-lines of the answer to an offer: streams that are sent keep theirs, others get free ones.
+    fn lines_for(&mut self, member: usize, place: usize, offer: &Desc) -> Vec<Line> {
+        let streams = self.streams_for(member);
+        let sub = &mut self.sfu.members[member].places[place].subscriber;
+        let mut lines = offer.lines.clone();
+        let receiving = |l: &&mut Line| l.receives();
+        for line in lines.iter_mut().filter(receiving) {
+            let now = sub.lines.iter().find(|l| l.mid == line.mid && l.active && streams.contains(&l.stream));
+            let stream = now.filter(|_| line.active).map(|l| l.stream.clone());
+            (line.active, line.stream) = (stream.is_some(), stream.unwrap_or_else(|| "free".into()));
+        }
+        let has = |lines: &[Line], stream: &String| lines.iter().any(|l| l.active && l.stream == *stream);
+        let offered = |mid: &str| offer.lines.iter().any(|l| l.mid == mid && l.active);
+        sub.missing.clear();
+        for stream in streams {
+            if has(&lines, &stream) {
+                continue;
+            }
+            match lines.iter_mut().find(|l| l.receives() && !l.active && offered(&l.mid)) {
+                Some(line) => (line.active, line.stream) = (true, stream),
+                None => sub.missing.push(stream),
+            }
+        }
+        sub.lines = lines.iter().filter(|l| l.receives()).cloned().collect();
+        lines
+    }
+
+    /// On one peer connection the client offers: it is asked for an offer, with more m-lines if there are streams
+    /// without any.
+    pub fn require_lines(&mut self, member: usize, place: usize, sock: usize, streams: &[String]) {
+        let place = &mut self.sfu.members[member].places[place];
+        let sub = &mut place.subscriber;
+        sub.offered_once();
+        if place.publisher.is_none() {
+            // Nothing is offered yet.
+            return;
+        }
+        let free = sub.lines.iter().filter(|l| !l.active || !streams.contains(&l.stream)).count();
+        let sent = |stream: &&String| sub.lines.iter().any(|l| l.active && l.stream == **stream);
+        let needed = streams.iter().filter(|stream| !sent(stream)).count().saturating_sub(free);
+        let more = needed.saturating_sub(sub.requested);
+        sub.requested += more;
+        let needed = pb::MediaSectionsRequirement { num_audios: more as u32, num_videos: 0 };
+        self.frame(sock, ServerMessage::MediaSectionsRequirement(needed));
     }
 
     /// A track that was announced and is offered is published; one that is no longer offered ends.

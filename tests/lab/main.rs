@@ -2,8 +2,8 @@
 //! scheduler in virtual time. Everything fails, and after each step the rules must hold.
 //!
 //! `make lab` runs 50,000 seeds, `make lab SEEDS=n [FROM=m]` others, `make lab SEED=n` shows the schedule of one. By
-//! itself the test runs a small slice. Odd seeds use LiveKit, frame by frame; the others the core's own messages. The
-//! lab uses only the public interface of rules and signalling session: `offhook::core`, `offhook::signalling::livekit`.
+//! itself the test runs a small slice. Odd seeds use LiveKit, frame by frame, every other one of them with one peer
+//! connection; the others the core's own messages. The lab uses only the public interface of rules and signalling session: `offhook::core`, `offhook::signalling::livekit`.
 
 mod app;
 mod calm;
@@ -19,6 +19,7 @@ mod faults_join;
 mod faults_livekit;
 mod faults_livekit_media;
 mod faults_offers;
+mod faults_one_connection;
 mod faults_publish;
 mod faults_reconnect;
 mod livekit;

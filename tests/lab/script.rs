@@ -44,6 +44,20 @@ impl Lab {
         lab
     }
 
+    /// LiveKit with one peer connection for both directions.
+    pub fn one_connection(rooms: &[usize], edges: usize) -> Self {
+        let mut lab = Self::livekit(rooms, edges);
+        let setup = Setup { one_connection: true, ..lab.world.setup.clone() };
+        lab.world = World::new(setup);
+        lab.world.trace = Some(Vec::new());
+        lab
+    }
+
+    /// The same, all joined and settled.
+    pub fn one_connection_joined(rooms: &[usize], edges: usize) -> Self {
+        Self::one_connection(rooms, edges).settled(rooms.len())
+    }
+
     /// LiveKit, all joined and settled.
     pub fn livekit_joined(rooms: &[usize], edges: usize) -> Self {
         Self::livekit(rooms, edges).settled(rooms.len())

@@ -41,6 +41,10 @@ pub struct Subscriber {
     /// Unanswered offers.
     pub waiting: Vec<(u64, Ms)>,
     pub lines: Vec<Line>,
+    /// On one peer connection: the streams that have no m-line yet, as of the last answer, and how many m-lines were
+    /// requested for them since.
+    pub missing: Vec<String>,
+    pub requested: usize,
     /// Number of the last answered offer.
     pub answered: u64,
     dirty: bool,
@@ -194,6 +198,11 @@ impl Place {
 }
 
 impl Subscriber {
+    /// An offer, or the request for one, is sent.
+    pub fn offered_once(&mut self) {
+        (self.dirty, self.soon) = (false, false);
+    }
+
     /// Something has changed, and no offer is pending.
     pub fn is_due(&self) -> bool {
         self.dirty && self.waiting.is_empty() && !self.soon
@@ -256,19 +265,24 @@ impl World {
         }
     }
 
+    /// The streams of the room that a participant receives.
+    pub fn streams_for(&self, member: usize) -> Vec<String> {
+        let m = &self.sfu.members[member];
+        let others = self.sfu.room(m.room).filter(|(_, o)| o.client != m.client);
+        let wanted = |t: &&Published| !m.unwanted.contains(t.sid());
+        others.flat_map(|(_, o)| o.tracks.iter().filter(wanted).map(|t| t.stream.clone())).collect()
+    }
+
     /// Sends an offer with the current streams of the room.
     pub fn offer(&mut self, member: usize, peer_generation: u32, ice_restart: bool) {
         let now = self.now;
         let m = &self.sfu.members[member];
         let Some(index) = m.place(peer_generation).filter(|_| !m.left) else { return };
         let Some(sock) = m.places[index].sock.filter(|s| self.socks[*s].joined) else { return };
-        let (room, client) = (m.room, m.client);
-        let streams: Vec<String> = self
-            .sfu
-            .room(room)
-            .filter(|(_, o)| o.client != client)
-            .flat_map(|(_, o)| o.tracks.iter().filter(|t| !m.unwanted.contains(t.sid())).map(|t| t.stream.clone()))
-            .collect();
+        let streams = self.streams_for(member);
+        if self.setup.one_connection {
+            return self.require_lines(member, index, sock, &streams);
+        }
         let place = &mut self.sfu.members[member].places[index];
         let sub = &mut place.subscriber;
         for line in &mut sub.lines {
@@ -287,7 +301,7 @@ impl World {
                 }
             }
         }
-        (sub.dirty, sub.soon) = (false, false);
+        sub.offered_once();
         sub.ice += u32::from(ice_restart);
         sub.next += 1;
         let serial = sub.next;

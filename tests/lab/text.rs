@@ -15,7 +15,11 @@ pub struct Tag {
     pub ice: u32,
 }
 
-/// One m-line of a subscriber's offer, or one sender of a publisher's.
+/// The stream of an m-line on which the client offers to receive.
+pub const TO_RECEIVE: &str = "-";
+
+/// One m-line of a subscriber's offer, or one sender of a publisher's. On one peer connection for both directions, also
+/// one on which the client receives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     pub mid: String,
@@ -67,7 +71,20 @@ pub fn candidate(json: &str) -> Option<(Tag, bool)> {
     Some((Tag::parse(name)?, !json.contains(r#""usernameFragment":"""#)))
 }
 
+impl Line {
+    /// Whether the client receives on it, in a publisher's description.
+    pub fn receives(&self) -> bool {
+        self.mid.starts_with('r')
+    }
+}
+
 impl Desc {
+    /// The m-lines on which the SFU sends.
+    pub fn from_sfu(&self) -> impl Iterator<Item = &Line> {
+        let all = self.tag.kind == PeerKind::Subscriber;
+        self.lines.iter().filter(move |l| l.active && (all || l.receives()))
+    }
+
     pub fn text(&self) -> String {
         let ufrag = self.tag.ufrag();
         let mut text = format!(

@@ -1,6 +1,7 @@
 /*
  * test: timeout=120 stand=--proxy
- * faults_offers.c - late offers, over a real LiveKit server (H1).
+ * faults_offers.c - late offers, over a real LiveKit server (H1). Only with two peer connections does the server offer
+ * anything, so the stand refuses the path for one.
  *
  * Offers of the server are repeated, held back and released when the subscriber is closed, freed or was never
  * created, when the call leaves, has left or is freed, and on the next socket, before and after JoinResponse.
@@ -17,6 +18,12 @@
 enum { BURST = 300 };
 
 static peer bob; /* the participant whom all others receive */
+
+/* The server looks like an older one. */
+static void two_connections(void)
+{
+    ctl("refuse", "{\"path\":\"/rtc/v1\",\"status\":404}");
+}
 
 /* Waits until a call has counted this many late offers. */
 static void late(peer *p, uint64_t least)
@@ -121,11 +128,13 @@ static void h01_h38_while_leaving(void)
             peer_close(&p);
         }
         ctl("reset", "{}"); /* drop the offers that wait for the next socket: they belong to this step */
+        two_connections();
         ctl("linger", "{\"identity\":\"leaver\",\"ms\":300}");
     }
     printf("           %llu offers came while leaving\n", (unsigned long long)leaving);
     CHECK_THAT(leaving > 0, "no offer came while a call was leaving: this tested nothing");
     ctl("reset", "{}");
+    two_connections();
 }
 
 /* The server holds back offers while the subscriber closes, or the call leaves. */
@@ -214,6 +223,7 @@ static void h01_h09_on_the_next_socket(void)
 int main(void)
 {
     test_begin("faults_offers");
+    two_connections();
     test_step(20, "two participants in another call");
     beside_begin();
     peer_join(&bob, "bob", "offers", NULL);

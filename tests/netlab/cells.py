@@ -218,7 +218,7 @@ def named(lab):
     return lab.url.replace(lab.at, "sfu.lab.test")
 
 
-@cell("ice-tcp", "UDP is blocked; ICE over TCP to the SFU", Connected(3000), short=True)
+@cell("ice-tcp", "UDP is blocked; ICE over TCP to the SFU", Connected(1000), short=True)
 def ice_tcp(lab):
     lab.routed(passes(f"tcp dport {{ {PORT}, {TCP_MEDIA} }}"))
     lab.serve(tcp=True)
@@ -226,7 +226,7 @@ def ice_tcp(lab):
     lab.talk()
 
 
-@cell("turn-udp", "only the TURN server's UDP port is open", Connected(3500, needs="turnserver"))
+@cell("turn-udp", "only the TURN server's UDP port is open", Connected(1500, needs="turnserver"))
 def turn_udp(lab):
     lab.routed(passes(f"tcp dport {PORT}", f"udp dport {RELAY}"))
     lab.relay("udp")
@@ -235,7 +235,7 @@ def turn_udp(lab):
     lab.talk()
 
 
-@cell("turn-tcp", "UDP is blocked; TURN over TCP", Connected(3500, needs="turnserver"))
+@cell("turn-tcp", "UDP is blocked; TURN over TCP", Connected(1500, needs="turnserver"))
 def turn_tcp(lab):
     lab.routed(passes(f"tcp dport {{ {PORT}, {RELAY} }}"))
     lab.relay("tcp")
@@ -244,7 +244,7 @@ def turn_tcp(lab):
     lab.talk()
 
 
-@cell("only-443", "only TCP port 443 is open; TURN over TLS", Connected(3500, needs="turnserver"), short=True)
+@cell("only-443", "only TCP port 443 is open; TURN over TLS", Connected(1500, needs="turnserver"), short=True)
 def only_443(lab):
     lab.routed(passes(f"tcp dport {HTTPS}"))
     lab.client.hosts({"turn.lab.test": [RELAY_ADDRESS]})
@@ -254,7 +254,7 @@ def only_443(lab):
     lab.talk()
 
 
-@cell("http-proxy", "only an HTTP proxy can be reached", Connected(4000, needs="turnserver"))
+@cell("http-proxy", "only an HTTP proxy can be reached", Connected(1800, needs="turnserver"))
 def http_proxy(lab):
     lab.routed(passes(f"ip daddr {PROXY_ADDRESS} tcp dport {PROXY}"))
     behind_proxy(lab, "proxy")
@@ -262,7 +262,7 @@ def http_proxy(lab):
     lab.talk()
 
 
-@cell("socks-proxy", "only a SOCKS proxy can be reached, which looks up the names", Connected(4000, needs="turnserver"))
+@cell("socks-proxy", "only a SOCKS proxy can be reached, which looks up the names", Connected(1800, needs="turnserver"))
 def socks_proxy(lab):
     lab.routed(passes(f"ip daddr {PROXY_ADDRESS} tcp dport {PROXY}"))
     behind_proxy(lab, "socks")
@@ -415,8 +415,9 @@ def dscp(lab):
 
 # ---- NAT
 
-# LiveKit's server waits a second before it uses an address that it learns from the client's packets.
-BEHIND_NAT = 2000
+# Less than the second that LiveKit's server waits, on two peer connections, before it uses an address that it learns from
+# the client's packets.
+BEHIND_NAT = 1000
 
 
 @cell("port-restricted-nat", "behind a port-restricted NAT", Connected(BEHIND_NAT))

@@ -113,6 +113,12 @@ async fn read_request(stream: &mut TcpStream) -> Option<Seen> {
 /// request's head.
 pub async fn upgrade(stream: &mut TcpStream, early: &[u8]) -> Option<String> {
     let head = read_head(stream).await?;
+    upgrade_to(stream, &head, early).await?;
+    Some(head)
+}
+
+/// The same for a request that was read.
+pub async fn upgrade_to(stream: &mut TcpStream, head: &str, early: &[u8]) -> Option<()> {
     // The library's server half computes the answer, in memory, so that it can be sent in one piece.
     let (mut near, far) = tokio::io::duplex(64 << 10);
     near.write_all(head.as_bytes()).await.ok()?;
@@ -123,8 +129,7 @@ pub async fn upgrade(stream: &mut TcpStream, early: &[u8]) -> Option<String> {
     let mut answer = Vec::new();
     near.read_to_end(&mut answer).await.ok()?;
     answer.extend_from_slice(early);
-    stream.write_all(&answer).await.ok()?;
-    Some(head)
+    stream.write_all(&answer).await.ok()
 }
 
 /// A WebSocket server: upgrades with `early` behind it, then runs `script`.

@@ -46,6 +46,9 @@ pub struct JoinState {
     pub publisher_first: bool,
     /// The SFU sends the subscriber's first offer immediately, whether or not there is anything to receive.
     pub offers_at_once: bool,
+    /// The publisher's peer connection carries both directions, and only this side offers. It needs data channels.
+    #[serde(default)]
+    pub one_connection: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +100,11 @@ pub enum SfuMessage {
     },
     /// The answer is in the reply to SetPublisher; this event is counted and ignored.
     PublisherAnswer,
+    /// One peer connection for both directions: the SFU needs an offer with this many more audio m-lines on which it
+    /// can send. It repeats what is still missing after each answer, and requests from before an answer are left out.
+    LinesNeeded {
+        audio: u32,
+    },
     IceTrickle {
         peer: PeerKind,
         candidate: String,

@@ -55,8 +55,8 @@ pub(in crate::core) struct Connection {
     pub failures: u32,
     /// The last report of the connection attempt; may be from the previous peer connection.
     path: Path,
-    /// Connected media was reported to the application, possibly for the previous peer connection.
-    reported: bool,
+    /// Directions of which connected media was reported to the application, possibly for the previous peer connection.
+    reported: Vec<PeerKind>,
 }
 
 impl Connection {
@@ -71,14 +71,14 @@ impl Connection {
             answered: false,
             failures: 0,
             path: Path::default(),
-            reported: false,
+            reported: Vec::new(),
         }
     }
 
-    /// Resets for a new peer connection. A permanently closed one stays closed.
-    pub fn restart(&mut self) {
-        let (path, reported) = (std::mem::take(&mut self.path), self.reported);
-        *self = Self { path, reported, ..Self::new(self.kind, !self.is_gone()) };
+    /// Resets for a new peer connection, or for none.
+    pub fn restart(&mut self, enabled: bool) {
+        let (path, reported) = (std::mem::take(&mut self.path), std::mem::take(&mut self.reported));
+        *self = Self { path, reported, ..Self::new(self.kind, enabled) };
     }
 
     pub fn kind(&self) -> PeerKind {
@@ -337,19 +337,26 @@ impl Connection {
     }
 
     fn media_up(&mut self, cx: &mut Context) {
-        // A subscriber that stays open although receiving is disabled is not reported to the application.
-        let unwanted = self.kind == PeerKind::Subscriber && cx.receive_disabled;
-        if !unwanted && !std::mem::replace(&mut self.reported, true) {
-            cx.event(Event::Media { direction: self.kind, connected: true, text: String::new() });
+        for direction in [PeerKind::Publisher, PeerKind::Subscriber] {
+            // A direction that stays open although the application has closed it is not reported.
+            let closed = match direction {
+                PeerKind::Publisher => cx.send_disabled,
+                PeerKind::Subscriber => cx.receive_disabled,
+            };
+            let carried = direction == self.kind || cx.one_connection;
+            if carried && !closed && !self.reported.contains(&direction) {
+                self.reported.push(direction);
+                cx.event(Event::Media { direction, connected: true, text: String::new() });
+            }
         }
     }
 
     /// Reports disconnected media once, and only after connected media was reported.
     pub fn media_down(&mut self, cx: &mut Context, why: &str) {
-        if std::mem::take(&mut self.reported) {
+        for direction in std::mem::take(&mut self.reported) {
             let path = &self.path.text;
             let text = if path.is_empty() { why.to_owned() } else { format!("{why}; {path}") };
-            cx.event(Event::Media { direction: self.kind, connected: false, text });
+            cx.event(Event::Media { direction, connected: false, text });
         }
     }
 
@@ -360,9 +367,9 @@ impl Connection {
         }
     }
 
-    /// The application closes it: do not report its end.
-    pub fn media_unreported(&mut self) {
-        self.reported = false;
+    /// The application closes this direction: do not report its end.
+    pub fn media_unreported(&mut self, direction: PeerKind) {
+        self.reported.retain(|known| *known != direction);
     }
 
     /// Starts the connect watchdog of a negotiated peer connection.

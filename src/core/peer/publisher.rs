@@ -1,5 +1,7 @@
 //! The publisher's negotiation: create → offer → SetPublisher → answer, one at a time.
 //!
+//! If the SFU uses one peer connection for both directions, the offers also contain the m-lines on which it sends.
+//!
 //! Each offer gives the engine the complete publisher configuration; the engine rolls back an unanswered offer by
 //! itself. A failed offer is repeated a bounded number of times; everything not yet acknowledged is part of every later
 //! offer. Must not know: the engine, sockets.
@@ -48,6 +50,12 @@ pub(in crate::core) struct Publisher {
     /// Several new tracks were refused together and the SFU does not report which one it means. They are then offered
     /// one by one; this is the current one.
     alone: Option<TrackId>,
+    /// M-lines on which the SFU sends; 0 if this connection does not receive.
+    receive: u32,
+    /// More of them, for the offer after the pending one.
+    receive_due: Option<u32>,
+    /// An answer of a connection that receives, set since the last [`Publisher::take_in_force`].
+    in_force: Option<String>,
 }
 
 impl Publisher {
@@ -67,14 +75,16 @@ impl Publisher {
             restarting: false,
             first_error: None,
             alone: None,
+            receive: 0,
+            receive_due: None,
+            in_force: None,
         }
     }
 
-    /// Resets for a new connection: nothing is negotiated, the tracks keep their order. A permanently closed publisher
-    /// stays closed.
+    /// Resets for a new connection: nothing is negotiated, the tracks keep their order.
     pub fn restart(&mut self) {
         let mut former = std::mem::replace(self, Self::new());
-        former.connection.restart();
+        former.connection.restart(true);
         former.tracks.restart();
         self.connection = former.connection;
         self.tracks = former.tracks;
@@ -92,7 +102,8 @@ impl Publisher {
 
     /// Neither closed nor part of a lost connection; the socket may be reconnecting.
     pub fn is_open(&self, cx: &Context) -> bool {
-        cx.transport.is_some() && cx.is_open() && !self.connection.is_gone()
+        let needed = !cx.send_disabled || cx.one_connection;
+        cx.transport.is_some() && cx.is_open() && !self.connection.is_gone() && needed
     }
 
     /// Open, and the SFU accepts requests.
@@ -113,7 +124,7 @@ impl Publisher {
     pub fn publish(&mut self, cx: &mut Context, track: TrackId, offer: AudioOffer) {
         let refusal = if !cx.is_open() {
             Some(Error::new(Code::State, "publish: the call is leaving or has ended"))
-        } else if self.connection.is_gone() {
+        } else if cx.send_disabled || self.connection.is_gone() {
             Some(Error::new(Code::Closed, "publish: the publisher of this call was closed"))
         } else if cx.grants.is_some_and(|g| !g.allow(offer.source)) {
             let text = match offer.source {
@@ -176,9 +187,15 @@ impl Publisher {
         }
     }
 
-    /// Closed or freed by the application: permanent, the call continues.
+    /// Closed or freed by the application: permanent, the call continues. A connection that also receives stays.
     pub fn close(&mut self, cx: &mut Context) {
         if self.connection.is_gone() {
+            return;
+        }
+        if cx.one_connection || cx.transport.is_none() {
+            for track in self.tracks.ids() {
+                self.unpublish(cx, track);
+            }
             return;
         }
         if cx.is_joined() && self.connection.answered {
@@ -191,6 +208,63 @@ impl Publisher {
         self.stop_sending(cx);
         self.connection.forget_timers(cx);
         self.end(cx);
+    }
+
+    // Receiving over this connection.
+
+    /// The SFU uses this connection for both directions: offers it at once, with m-lines for `tracks` remote tracks.
+    pub fn begin_receiving(&mut self, cx: &mut Context, tracks: usize) {
+        if !self.connection.is_absent() {
+            // Resumed: the next offer also restarts ICE.
+            return;
+        }
+        let tracks = u32::try_from(tracks).unwrap_or(u32::MAX);
+        self.receive = self.receive.max(tracks.clamp(1, limits::FIRST_RECEIVE_LINES));
+        (self.wants_channels, self.dirty) = (true, true);
+        self.negotiate(cx);
+    }
+
+    /// The SFU needs more m-lines, or only another offer.
+    pub fn on_lines_needed(&mut self, cx: &mut Context, audio: u32) {
+        if !cx.one_connection || !cx.subscriber_alive() || cx.receive_disabled {
+            return cx.late();
+        }
+        if matches!(self.step, Step::Offering(_) | Step::Asking(_)) || self.connection.awaits_offer() {
+            self.receive_due = Some(self.receive_due.unwrap_or(0).saturating_add(audio));
+            return;
+        }
+        self.add_lines(cx, audio);
+        self.negotiate(cx);
+    }
+
+    fn add_lines(&mut self, cx: &mut Context, audio: u32) {
+        let wanted = self.receive.saturating_add(audio);
+        let receive = wanted.min(limits::RECEIVE_LINES);
+        if audio > 0 && receive == self.receive {
+            // There is no room for more, and the SFU repeats the request after each answer.
+            return cx.late();
+        }
+        if receive < wanted {
+            let text = format!(
+                "subscriber: the SFU needs more than {} m-lines to send; the tracks beyond it are not received",
+                limits::RECEIVE_LINES
+            );
+            cx.event(Event::Error(Error::new(Code::Limit, text)));
+        }
+        (self.receive, self.dirty) = (receive, true);
+    }
+
+    /// Receiving was disabled: the next offer makes its m-lines inactive.
+    pub fn stop_receiving(&mut self, cx: &mut Context) {
+        if cx.one_connection {
+            self.dirty = true;
+            self.negotiate(cx);
+        }
+    }
+
+    /// The answer that was just set, if this connection receives.
+    pub fn take_in_force(&mut self) -> Option<String> {
+        self.in_force.take()
     }
 
     /// Closes the peer connection.
@@ -368,8 +442,14 @@ impl Publisher {
         let back = std::mem::take(&mut self.given_up);
         self.senders.splice(0..0, back);
         // Published tracks are restored first after a reconnect: a new track that is refused must not block them.
-        let later = self.tracks.are_restored() && self.tracks.first_new().is_some();
-        if later || self.alone.is_some() {
+        let mut later = self.tracks.are_restored() && self.tracks.first_new().is_some();
+        // Receiving does not wait for the SFU's consent to local tracks: they follow in the second offer.
+        let alone_first = cx.one_connection && !self.connection.answered;
+        if alone_first {
+            later = !self.tracks.all.is_empty();
+            self.offered.clear();
+            self.senders.clear();
+        } else if later || self.alone.is_some() {
             let Self { senders, tracks, alone, offered, .. } = self;
             let waits = |id: TrackId| tracks.is_new(id) && (later || *alone != Some(id));
             offered.retain(|id| !waits(*id));
@@ -396,7 +476,8 @@ impl Publisher {
         let ice_restart = std::mem::take(&mut self.ice_restart);
         self.restarting = ice_restart;
         let senders = self.senders.iter().map(|sender| sender.wanted.clone()).collect();
-        let wanted = Wanted { senders, channels: self.wants_channels, ice_restart };
+        let receive = if cx.receive_disabled { 0 } else { self.receive };
+        let wanted = Wanted { senders, channels: self.wants_channels, ice_restart, receive };
         self.step = Step::Offering(self.connection.op(cx, Action::Offer(wanted)));
     }
 
@@ -539,6 +620,13 @@ impl Publisher {
         self.connection.failures = 0;
         self.first_error = None;
         self.restarting = false;
+        if let Some(audio) = self.receive_due.take() {
+            self.add_lines(cx, audio);
+        }
+        if cx.one_connection {
+            self.in_force = Some(answer.to_owned());
+            cx.failed_sessions = 0;
+        }
         self.connection.remote_set(cx, answer);
         self.connection.first_answer(cx);
         for id in std::mem::take(&mut self.offered) {
@@ -578,7 +666,7 @@ impl Publisher {
         cx.event(Event::LocalFailed { track, error });
         // The other tracks of the offer are offered again. If there are none, the engine rolls the offer back on the
         // next one.
-        self.dirty = !self.tracks.all.is_empty();
+        self.dirty = cx.one_connection || !self.tracks.all.is_empty();
         self.negotiate(cx);
     }
 
@@ -589,6 +677,9 @@ impl Publisher {
         let first = self.first_error.get_or_insert_with(|| error.clone()).clone();
         let restarting = self.restarting;
         let alone = self.alone.filter(|track| whose == Whose::Refused && self.offered.contains(track));
+        if let Some(audio) = self.receive_due.take() {
+            self.add_lines(cx, audio);
+        }
         self.offer_again();
         let tried_before = alone.is_some();
         if self.connection.failures < limits::NEGOTIATION_TRIES && !tried_before {
@@ -604,7 +695,8 @@ impl Publisher {
         }
         // A published track is not given up: a new session may accept it.
         let published = self.tracks.all.iter().any(|t| t.announced && t.sfu_mute == SfuMute::Unknown);
-        if restarting || published {
+        let receiving = cx.one_connection && self.tracks.first_new().is_none();
+        if restarting || published || receiving {
             return Err(Need::Renegotiate("the publisher could not be negotiated"));
         }
         if let Some(track) = alone {
@@ -628,6 +720,10 @@ impl Publisher {
             // It may have been published before a reconnect.
             cx.out(Output::Sending { track, on: false });
             cx.event(Event::LocalFailed { track, error: first.clone() });
+        }
+        if cx.one_connection {
+            self.dirty = true;
+            self.negotiate(cx);
         }
         Ok(())
     }

@@ -71,7 +71,7 @@ impl Subscriber {
     /// Resets for a new connection. A permanently closed subscriber stays closed.
     pub fn restart(&mut self) {
         let mut former = std::mem::replace(self, Self::new(true));
-        former.connection.restart();
+        former.connection.restart(!former.connection.is_gone());
         self.connection = former.connection;
         self.former_ice = former.former_ice;
         self.former_ice.append(&mut former.ice);
@@ -103,7 +103,12 @@ impl Subscriber {
             Some("late offer dropped: it is for an old generation")
         } else if !cx.is_open() || cx.is_draining() {
             Some("late offer dropped: the call is leaving")
-        } else if cx.phase != Phase::Joining && !cx.subscriber_alive() {
+        } else if cx.phase == Phase::Joining {
+            // Kept until the JoinResponse tells.
+            None
+        } else if cx.one_connection {
+            Some("late offer dropped: in this session only this side offers")
+        } else if !cx.subscriber_alive() {
             Some("late offer dropped: the subscriber is closed")
         } else {
             None

@@ -182,7 +182,11 @@ impl Core {
         let cx = &mut self.cx;
         cx.phase = Phase::Joined;
         self.session_joined = true;
-        cx.transport.get_or_insert(cx.generation);
+        if cx.transport.is_none() {
+            cx.transport = Some(cx.generation);
+            // FAST keeps the peer connections as they were made.
+            cx.one_connection = joined.one_connection;
+        }
         self.room.counts = joined.counts;
         self.publisher.options = joined.publish_options;
         self.reconnects.entered(u64::try_from(joined.fast_reconnect_deadline_s).unwrap_or(0));
@@ -206,7 +210,11 @@ impl Core {
             self.on_grants(grants);
         }
         let cx = &mut self.cx;
-        if joined.publisher_first {
+        if cx.one_connection {
+            let tracks = self.room.roster.all_except(&cx.session_id);
+            let audio = tracks.iter().flat_map(|p| &p.published).filter(|track| track.kind.is_audio());
+            self.publisher.begin_receiving(cx, audio.count());
+        } else if joined.publisher_first {
             self.publisher.want_channels(cx);
         }
         if !joined.pins.is_empty() {

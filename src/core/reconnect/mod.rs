@@ -157,6 +157,8 @@ impl Core {
         self.publisher.restart();
         self.subscriber.restart();
         self.room.remotes.restart();
+        // The next session may be on a server that differs in this.
+        self.cx.one_connection = false;
     }
 
     /// Starts one attempt with the strategy of the reconnect.

@@ -16,6 +16,7 @@ mod media;
 mod migrate;
 mod moderation;
 mod offers;
+mod one_connection;
 mod people;
 mod publish;
 mod random;

@@ -123,6 +123,9 @@ fn message(rng: &mut Rng, sim: &Sim, next_offer: &mut u32) -> SfuMessage {
     let who = someone(rng, sim);
     let (session_id, user_id) = (who.session_id.clone(), who.user_id.clone());
     let many = if chance(rng, 5) { 300 } else { rng.between(0, 3) };
+    if sim.joined.one_connection && chance(rng, 20) {
+        return SfuMessage::LinesNeeded { audio: pick(rng, &[0, 1, 2, 40, u32::MAX]) };
+    }
     match rng.between(0, 99) {
         0..=29 => {
             *next_offer += 1;
@@ -276,6 +279,8 @@ fn new_sim(seed: u64) -> (Sim, Rng, Mood) {
     config.seed = seed;
     config.dialect.tracks_have_names = chance(&mut rng, 50);
     config.dialect.tracks_end_in_sdp = chance(&mut rng, 50);
+    let one_connection = seed % 4 == 3;
+    config.dialect.data_channels = one_connection;
     config.join_retries = rng.between(0, 4) as u32;
     config.subscribe = !chance(&mut rng, 10);
     config.renew_token = chance(&mut rng, 50);
@@ -286,6 +291,7 @@ fn new_sim(seed: u64) -> (Sim, Rng, Mood) {
     // For some seeds the whole run is replayed from its trace.
     let mut sim = if seed.is_multiple_of(50) { Sim::new(config) } else { Sim::untraced(config) };
     sim.check = Checker::default();
+    sim.joined.one_connection = one_connection;
     sim.delays = Some((Rng::new(seed), pick(&mut rng, &[0, 2, 5, 60, 800, 6_000])));
     let mut answers = Rng::new(!seed);
     let joins = chance(&mut rng, 60);

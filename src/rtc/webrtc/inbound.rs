@@ -105,6 +105,11 @@ impl Inbound {
         Self { clock: Some((epoch, wall)), ..Self::default() }
     }
 
+    /// Adds receiver reports, for a peer connection that carries both directions.
+    pub(super) fn report_reception(&mut self) {
+        self.report.get_or_insert_with(|| ReceiverReportBuilder::new().build());
+    }
+
     pub(super) fn take(&mut self) -> Option<InboundEvent> {
         self.events.pop_front()
     }

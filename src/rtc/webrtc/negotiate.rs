@@ -4,6 +4,7 @@
 
 use super::super::candidate::{self, Remote};
 use super::super::engine::*;
+use super::super::receive::ReceiveLines;
 use super::super::refuse::{self, Refused};
 use super::super::sdp;
 use super::channels::NewChannel;
@@ -31,6 +32,8 @@ const MAX_TRICKLED: usize = 64;
 #[derive(Default)]
 pub(super) struct Negotiation {
     senders: Vec<Sender>,
+    /// M-lines of offers on which the remote peer sends.
+    receive: ReceiveLines,
     /// Whether there is anything to offer: a sender or a data channel was ever added.
     pub(super) offers: bool,
     remote_ufrag: String,
@@ -226,6 +229,10 @@ impl Core {
             self.settle(now);
         }
         let (sdp, offered) = created?;
+        let sdp = self.negotiation.receive.offer(&sdp, wanted.receive);
+        if self.negotiation.receive.any() {
+            self.inbound.lock().report_reception();
+        }
         let mid = |spec: &AudioSenderSpec| {
             let found = offered.iter().find(|(track_id, _)| *track_id == spec.track_id);
             found.map(|(_, mid)| mid.clone()).unwrap_or_default()
@@ -292,6 +299,7 @@ impl Core {
             return Err(error(EngineErrorKind::Invalid, "there is no pending offer"));
         };
         // The engine drops its offer before it matches the m-lines: check them first.
+        let (sdp, received) = self.negotiation.receive.split(&sdp).map_err(|e| error(EngineErrorKind::Invalid, e))?;
         if sdp::mids(&offer.sdp) != sdp::mids(&sdp) {
             return Err(error(EngineErrorKind::Invalid, "the answer is for another offer"));
         }
@@ -299,6 +307,13 @@ impl Core {
         let set = self.pc.set_remote_description(now, answer);
         called(EngineErrorKind::Invalid, "use the answer", set)?;
         self.negotiation.done = true;
+        if self.negotiation.receive.any() {
+            self.negotiation.receive.agree();
+            self.note_foreign(&received);
+            // Without an SSRC nothing is sent on it yet.
+            let lines = sdp::receiving(&received).into_iter().filter(|line| !line.ssrcs.is_empty());
+            self.inbound.lock().set(lines.collect());
+        }
         let senders: Vec<(AudioSenderSpec, Arc<SenderState>)> =
             self.negotiation.senders.iter().map(|sender| (sender.spec.clone(), sender.sender_state.clone())).collect();
         for (spec, sender_state) in senders {

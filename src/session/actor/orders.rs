@@ -55,6 +55,7 @@ impl Actor {
             self.free_track(track);
         }
         if close_publisher {
+            self.shared.outbox.remove_all_channels();
             self.input(Input::ClosePeer(PeerKind::Publisher));
             self.next_tracks.clear();
         }

@@ -84,6 +84,7 @@ impl Actor {
             senders: wanted.senders.iter().map(spec).collect(),
             channels: channels.iter().map(channel).collect(),
             ice_restart: wanted.ice_restart,
+            receive: wanted.receive,
         })?;
         for (name, writer) in offer.senders {
             let sender = wanted.senders.iter().find(|sender| sender.name == name);
@@ -93,7 +94,9 @@ impl Actor {
                 track.add_writer(generation, writer);
             }
         }
-        for (label, writer) in offer.channels {
+        // A peer connection that carries both directions stays when the application has closed the publisher.
+        let sends = !self.shared.publisher_closed.load(Ordering::Acquire);
+        for (label, writer) in offer.channels.into_iter().filter(|_| sends) {
             if let Some(channel) = channels.iter().find(|channel| channel.label == label) {
                 self.shared.outbox.add_channel(generation, channel.delivery, writer);
             }

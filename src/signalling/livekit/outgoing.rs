@@ -1,8 +1,13 @@
 //! Client messages: model types to wire types. Must not know: the transport, replies.
 
 use crate::core::model::*;
+use base64::{prelude::BASE64_URL_SAFE, Engine as _};
 use offhook_proto::livekit as pb;
 use pb::signal_request::Message;
+use prost::Message as _;
+
+/// The newest protocol version of which this client understands every server message.
+pub(super) const PROTOCOL: i32 = 16;
 
 pub(super) fn request(message: Message) -> pb::SignalRequest {
     pb::SignalRequest { message: Some(message) }
@@ -17,6 +22,21 @@ pub(super) fn target(peer: PeerKind) -> pb::SignalTarget {
 
 pub(super) fn description(kind: &str, sdp: &str, id: u32) -> pb::SessionDescription {
     pb::SessionDescription { r#type: kind.to_owned(), sdp: sdp.to_owned(), id }
+}
+
+/// The request in the URL of a socket for a session with one peer connection. `resumed`: the session to resume.
+pub(super) fn join_request(auto_subscribe: bool, resumed: Option<&String>) -> String {
+    let reason = if resumed.is_some() { pb::ReconnectReason::RrSignalDisconnected } else { Default::default() };
+    let request = pb::JoinRequest {
+        client_info: Some(pb::ClientInfo { version: env!("CARGO_PKG_VERSION").to_owned(), protocol: PROTOCOL }),
+        connection_settings: Some(pb::ConnectionSettings { auto_subscribe, adaptive_stream: false }),
+        reconnect: resumed.is_some(),
+        reconnect_reason: reason as i32,
+        participant_sid: resumed.cloned().unwrap_or_default(),
+    };
+    let compression = pb::wrapped_join_request::Compression::None as i32;
+    let wrapped = pb::WrappedJoinRequest { compression, join_request: request.encode_to_vec().into() };
+    BASE64_URL_SAFE.encode(wrapped.encode_to_vec())
 }
 
 /// The announcement of a track, sent before its offer.
@@ -139,6 +159,21 @@ mod tests {
             publish_option_id: 0,
             layers,
         }
+    }
+
+    #[test]
+    fn the_join_request_names_the_session_to_resume() {
+        let read = |text: String| {
+            let wrapped = BASE64_URL_SAFE.decode(text).expect("base64");
+            let wrapped = pb::WrappedJoinRequest::decode(&wrapped[..]).expect("a wrapped request");
+            pb::JoinRequest::decode(&wrapped.join_request[..]).expect("a request")
+        };
+        let join = read(join_request(true, None));
+        assert!(join.connection_settings.is_some_and(|settings| settings.auto_subscribe) && !join.reconnect);
+        assert_eq!(join.client_info.map(|info| info.protocol), Some(PROTOCOL));
+        let resume = read(join_request(false, Some(&"PA_1".to_owned())));
+        assert!(resume.connection_settings.is_some_and(|settings| !settings.auto_subscribe) && resume.reconnect);
+        assert_eq!((resume.participant_sid.as_str(), resume.reconnect_reason), ("PA_1", 1));
     }
 
     #[test]

@@ -5,10 +5,13 @@ use crate::core::model::*;
 use crate::error::Secret;
 use crate::signalling::Net;
 use parking_lot::Mutex;
+use std::collections::VecDeque;
 use url::Url;
 
 /// Most servers kept from each source.
 const MAX_SERVERS: usize = 16;
+/// Most servers remembered as older.
+const MAX_OLDER: usize = 64;
 
 /// The servers of one service.
 #[derive(Debug)]
@@ -17,6 +20,8 @@ pub(super) struct ServerList {
     given: Vec<Url>,
     /// Announced by the service, best first.
     announced: Mutex<Vec<Url>>,
+    /// The names of servers that know only `/rtc`, the latest last.
+    older: Mutex<VecDeque<String>>,
 }
 
 /// The edge name of a server: contains no secret, and is the same however the URL is written.
@@ -33,7 +38,23 @@ impl ServerList {
         if given.is_empty() {
             return Err(Failure::new(FailureKind::Malformed, "no server URL given"));
         }
-        Ok(Self { given, announced: Mutex::default() })
+        Ok(Self { given, announced: Mutex::default(), older: Mutex::default() })
+    }
+
+    /// Whether a server may know `/rtc/v1`.
+    pub fn may_be_newer(&self, url: &Url) -> bool {
+        !self.older.lock().contains(&name(url))
+    }
+
+    /// A server has refused `/rtc/v1` and accepted `/rtc`.
+    pub fn set_older(&self, url: &Url) {
+        let (name, mut older) = (name(url), self.older.lock());
+        if !older.contains(&name) {
+            if older.len() >= MAX_OLDER {
+                older.pop_front();
+            }
+            older.push_back(name);
+        }
     }
 
     /// Stores the servers that the service announced over its socket at `by`. Leaves out URLs that cannot be used, and

@@ -1,6 +1,12 @@
 //! Combines server list, signalling session and socket into one [`Protocol`]. Must not know: rules, who joins and why.
 
-use super::{data, server_list::ServerList, signal_session::*, wire};
+use super::{
+    data,
+    outgoing::{self, PROTOCOL},
+    server_list::ServerList,
+    signal_session::*,
+    wire,
+};
 use crate::core::model::*;
 use crate::error::Secret;
 use crate::signalling::{
@@ -30,8 +36,6 @@ use tokio::{
 };
 use url::Url;
 
-/// The newest protocol version of which this client understands every server message.
-const PROTOCOL: &str = "16";
 /// Default size limit of a message: fits the join of a room with 3,000 participants, each with 4 KiB of metadata.
 pub const MAX_MESSAGE: usize = 16 << 20;
 /// Timeout of the request for the reason of a refusal.
@@ -137,6 +141,31 @@ fn now_ms() -> i64 {
 }
 
 impl LiveKitCall {
+    /// The URL of a socket: `/rtc/v1` for a session with one peer connection, otherwise `/rtc`.
+    fn url(&self, server: &Url, options: &LinkOptions, one_connection: bool) -> Result<Url, Failure> {
+        let mut url = server.clone();
+        if one_connection {
+            let unusable = |()| Failure::new(FailureKind::Malformed, "this URL is not usable for a WebSocket");
+            url.path_segments_mut().map_err(unusable)?.push("v1");
+            let request =
+                outgoing::join_request(self.call.auto_subscribe, options.resume.then_some(&options.session_id));
+            url.query_pairs_mut().append_pair("join_request", &request);
+            return Ok(url);
+        }
+        url.query_pairs_mut()
+            .append_pair("protocol", &PROTOCOL.to_string())
+            .append_pair("version", env!("CARGO_PKG_VERSION"))
+            .append_pair("auto_subscribe", if self.call.auto_subscribe { "1" } else { "0" })
+            .append_pair("adaptive_stream", "0");
+        if options.resume {
+            url.query_pairs_mut()
+                .append_pair("reconnect", "1")
+                .append_pair("reconnect_reason", "1")
+                .append_pair("sid", &options.session_id);
+        }
+        Ok(url)
+    }
+
     /// Adds the server's reason to the failure of a refused upgrade, if the server gives one.
     async fn why(&self, url: &Url, token: &Secret, failure: Failure) -> Failure {
         let FailureKind::Http { status } = failure.kind else { return failure };
@@ -190,18 +219,7 @@ impl Signalling for LiveKitCall {
         deadline: Instant,
     ) -> Result<(Arc<dyn Link>, Box<dyn LinkReceiver>), Failure> {
         let token = &options.admission.token;
-        let mut url = self.service.net.url(&options.admission.ws_endpoint)?;
-        url.query_pairs_mut()
-            .append_pair("protocol", PROTOCOL)
-            .append_pair("version", env!("CARGO_PKG_VERSION"))
-            .append_pair("auto_subscribe", if self.call.auto_subscribe { "1" } else { "0" })
-            .append_pair("adaptive_stream", "0");
-        if options.resume {
-            url.query_pairs_mut()
-                .append_pair("reconnect", "1")
-                .append_pair("reconnect_reason", "1")
-                .append_pair("sid", &options.session_id);
-        }
+        let server = self.service.net.url(&options.admission.ws_endpoint)?;
         let bearer = format!("Bearer {}", token.reveal());
         let headers = [("authorization", bearer.as_str())];
         // An attempt that a newer one has overtaken is abandoned. Admitted late, it would end the newer one: the server
@@ -210,12 +228,33 @@ impl Signalling for LiveKitCall {
         self.newest.send_if_modified(|newest| std::mem::replace(newest, number.max(*newest)) < number);
         let mut newest = self.newest.subscribe();
         let opening = async {
-            match ws::open(&self.service.net, &url, &headers, self.service.limits, deadline).await {
-                Ok(ends) => Ok(ends),
+            let net = &self.service.net;
+            let open = |url: Url| async move {
+                let opened = ws::open(net, &url, &headers, self.service.limits, deadline).await;
+                (opened, url)
+            };
+            // A resume continues the session as it began.
+            let one = match options.resume {
+                true => self.state.lock().session.has_one_connection(),
+                false => self.service.servers.may_be_newer(&server),
+            };
+            let mut one_connection = one;
+            let (mut opened, mut url) = open(self.url(&server, &options, one)?).await;
+            let unknown = |failure: &Failure| matches!(failure.kind, FailureKind::Http { status: 404 });
+            if one && !options.resume && opened.as_ref().is_err_and(unknown) {
+                // The server, or a proxy before it, knows only the older path; or the room does not exist.
+                one_connection = false;
+                (opened, url) = open(self.url(&server, &options, false)?).await;
+                if opened.is_ok() {
+                    self.service.servers.set_older(&server);
+                }
+            }
+            match opened {
+                Ok((sender, receiver)) => Ok((sender, receiver, url, one_connection)),
                 Err(failure) => Err(self.why(&url, token, failure).await),
             }
         };
-        let (sender, receiver) = tokio::select! {
+        let (sender, receiver, url, one_connection) = tokio::select! {
             biased;
             _ = newest.wait_for(|newest| *newest > number) => return Err(superseded()),
             ends = opening => ends?,
@@ -227,7 +266,7 @@ impl Signalling for LiveKitCall {
         }
         state.link += 1;
         state.waiting.clear();
-        state.session.begin_link(options.resume);
+        state.session.begin_link(options.resume, one_connection);
         let number = state.link;
         drop(state);
         let link = LiveKitLink { sender: sender.clone(), state: self.state.clone(), number };

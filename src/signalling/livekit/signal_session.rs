@@ -25,8 +25,7 @@ const MAX_WAITING: usize = 64;
 #[derive(Debug)]
 struct Negotiation {
     ticket: u64,
-    sdp: String,
-    offer_id: u32,
+    offer: pb::SessionDescription,
     offered: bool,
 }
 
@@ -81,6 +80,8 @@ pub struct SignalSession {
     offers_at_once: bool,
     last_answer: Option<pb::SessionDescription>,
     data_channels: bool,
+    /// The session has one peer connection for both directions.
+    one_connection: bool,
     rtt_ms: i64,
     resuming: bool,
     /// The server has admitted this link.
@@ -113,6 +114,7 @@ impl SignalSession {
             offers_at_once: false,
             last_answer: None,
             data_channels: false,
+            one_connection: false,
             rtt_ms: 0,
             resuming: false,
             begun: false,
@@ -120,8 +122,9 @@ impl SignalSession {
         }
     }
 
-    /// Starts a new link. Unless it is a resume, the server has no state of the previous one.
-    pub fn begin_link(&mut self, resume: bool) {
+    /// Starts a new link. Unless it is a resume, the server has no state of the previous one, and the session has
+    /// `one_connection` or two.
+    pub fn begin_link(&mut self, resume: bool, one_connection: bool) {
         self.negotiation = None;
         self.waiting.clear();
         (self.resuming, self.begun) = (resume, false);
@@ -133,6 +136,7 @@ impl SignalSession {
             self.left.clear();
             (self.last_offer, self.last_answer) = (None, None);
             self.data_channels = false;
+            self.one_connection = one_connection;
             self.sid.clear();
         }
     }
@@ -140,6 +144,11 @@ impl SignalSession {
     /// The server's name for the current session.
     pub fn sid(&self) -> &str {
         &self.sid
+    }
+
+    /// The session has one peer connection for both directions.
+    pub fn has_one_connection(&self) -> bool {
+        self.one_connection
     }
 
     /// The frames of a request that has no reply. `now_ms`: milliseconds since 1970.
@@ -254,8 +263,8 @@ impl SignalSession {
         }
         self.offers += 1;
         let ticket = self.ticket();
-        let offer_id = self.offers;
-        self.negotiation = Some(Negotiation { ticket, sdp: sdp.to_owned(), offer_id, offered: false });
+        let offer = outgoing::description("offer", sdp, self.offers);
+        self.negotiation = Some(Negotiation { ticket, offer, offered: false });
         frames.extend(self.offer_when_ready());
         (frames, Outcome::Later(ticket))
     }
@@ -264,8 +273,7 @@ impl SignalSession {
         let ready = self.local_tracks.iter().all(|local| local.info.is_some() || local.queued);
         let negotiation = self.negotiation.as_mut().filter(|n| ready && !n.offered)?;
         negotiation.offered = true;
-        let offer = outgoing::description("offer", &negotiation.sdp, negotiation.offer_id);
-        Some(outgoing::request(ClientMessage::Offer(offer)))
+        Some(outgoing::request(ClientMessage::Offer(negotiation.offer.clone())))
     }
 
     fn mute(&mut self, states: &[MuteState]) -> (Vec<pb::SignalRequest>, Outcome) {
@@ -308,11 +316,18 @@ impl SignalSession {
             ServerMessage::Answer(answer) => self.answered(answer),
             ServerMessage::Offer(offer) => {
                 let message = incoming::offer(&offer);
-                if matches!(message, SfuMessage::SubscriberOffer { .. }) {
+                if matches!(message, SfuMessage::SubscriberOffer { .. }) && !self.one_connection {
                     self.note_offer(offer);
                 }
                 FrameEffects::with_message(message)
             }
+            ServerMessage::MediaSectionsRequirement(needed) => FrameEffects::with_message(match self.one_connection {
+                // The server has not processed the pending offer, and repeats after its answer what that does not have.
+                true if self.negotiation.is_some() || self.last_answer.is_none() => SfuMessage::Alive,
+                // Video is not received.
+                true => SfuMessage::LinesNeeded { audio: needed.num_audios },
+                false => SfuMessage::Unknown,
+            }),
             ServerMessage::Trickle(trickle) => FrameEffects::with_message(incoming::candidate(trickle)),
             ServerMessage::Update(update) => self.updated(update.participants),
             ServerMessage::TrackPublished(published) => self.published(published),
@@ -437,7 +452,7 @@ impl SignalSession {
         self.begun = true;
         self.sid.clone_from(&local_info.sid);
         self.grants = local_participant.grants;
-        self.offers_at_once = join.subscriber_primary;
+        self.offers_at_once = join.subscriber_primary && !self.one_connection;
         self.versions.clear();
         self.note_version(&local_info);
         let frames = self.subscriptions.without_video(join.other_participants.iter()).into_iter().collect();
@@ -464,6 +479,7 @@ impl SignalSession {
             publisher_first: !join.subscriber_primary,
             room: join.room.map(incoming::room),
             offers_at_once: self.offers_at_once,
+            one_connection: self.one_connection,
             ..JoinState::default()
         };
         let joined = SfuMessage::Joined(Box::new(state));
@@ -481,18 +497,24 @@ impl SignalSession {
             health: self.health,
             ice_servers: Some(incoming::ice_servers(reconnect.ice_servers)),
             offers_at_once: self.offers_at_once,
+            one_connection: self.one_connection,
             ..JoinState::default()
         }))
     }
 
     fn answered(&mut self, answer: pb::SessionDescription) -> FrameEffects {
         // Older servers do not number their answers.
-        let is_current = |n: &mut Negotiation| n.offered && (answer.id == 0 || answer.id == n.offer_id);
+        let is_current = |n: &mut Negotiation| n.offered && (answer.id == 0 || answer.id == n.offer.id);
         let Some(negotiation) = self.negotiation.take_if(is_current) else {
             return FrameEffects::with_message(SfuMessage::PublisherAnswer);
         };
         let result = match answer.sdp.len() {
-            1..=incoming::MAX_SDP => Ok(RpcReply::Publisher { sdp: answer.sdp, ice_restart: false }),
+            1..=incoming::MAX_SDP => {
+                if self.one_connection {
+                    (self.last_offer, self.last_answer) = (Some(negotiation.offer), Some(answer.clone()));
+                }
+                Ok(RpcReply::Publisher { sdp: answer.sdp, ice_restart: false })
+            }
             _ => Err(Failure::new(FailureKind::Malformed, "the SFU's answer is unusable")),
         };
         FrameEffects {

@@ -22,8 +22,12 @@ fn person(sid: &str, version: u32) -> pb::ParticipantInfo {
 }
 
 fn joined() -> SignalSession {
+    joined_with(false)
+}
+
+fn joined_with(one_connection: bool) -> SignalSession {
     let mut d = SignalSession::new(true);
-    d.begin_link(false);
+    d.begin_link(false, one_connection);
     let join = pb::JoinResponse {
         room: Some(pb::Room { name: "room".into(), ..Default::default() }),
         participant: Some(person("ME", 1)),
@@ -35,6 +39,7 @@ fn joined() -> SignalSession {
     let effects = receive(&mut d, ServerMessage::Join(join));
     let [SfuMessage::Joined(state)] = &effects.messages[..] else { panic!("{effects:?}") };
     assert_eq!((state.session_id.as_str(), state.participants.len(), state.counts.total), ("ME", 2, 2));
+    assert_eq!((state.one_connection, state.publisher_first, state.offers_at_once), (one_connection, true, false));
     assert_eq!(state.health, Some(Health { ping: Duration::from_secs(5), silent: Duration::from_secs(15) }));
     d
 }
@@ -185,7 +190,7 @@ fn a_resume_sends_the_client_state_and_a_new_session_does_not() {
     let (frames, _) = d.call(&call);
     assert!(matches!(&client_messages(frames)[..], [ClientMessage::Answer(a)] if a.id == 36 && a.sdp == "v=0 mine"));
     d.has_data_channels();
-    d.begin_link(true);
+    d.begin_link(true, false);
     let frames = client_messages(d.request(&join_again(), 1));
     let [ClientMessage::SyncState(state)] = &frames[..] else { panic!("{frames:?}") };
     assert_eq!(state.offer.as_ref().map(|o| o.id), Some(36));
@@ -198,7 +203,7 @@ fn a_resume_sends_the_client_state_and_a_new_session_does_not() {
     // The track is known to the server: it is offered, not announced.
     let (frames, _) = d.call(&publish("v=0", vec![track("c")]));
     assert!(matches!(&client_messages(frames)[..], [ClientMessage::Offer(_)]));
-    d.begin_link(false);
+    d.begin_link(false, false);
     assert!(d.request(&join_again(), 1).is_empty() && d.sid().is_empty());
     let (frames, _) = d.call(&publish("v=0", vec![track("c")]));
     assert!(matches!(&client_messages(frames)[..], [ClientMessage::AddTrack(_)]));
@@ -283,7 +288,7 @@ fn after_a_resume_every_setting_is_sent_again() {
     update(&mut d, subscription(false));
     // Sent on a dead socket: the server still has the opposite setting, and a resume lists only unwanted tracks.
     update(&mut d, subscription(true));
-    d.begin_link(true);
+    d.begin_link(true, false);
     let requests = update(&mut d, subscription(true));
     assert!(
         matches!(&requests[..], [ClientMessage::Subscription(s), ClientMessage::TrackSetting(t)] if s.subscribe && !t.disabled)
@@ -330,10 +335,10 @@ fn video_is_declined_as_soon_as_it_is_announced() {
         client_messages(receive(&mut d, ServerMessage::SubscriptionPermissionUpdate(update_permission)).frames);
     assert!(matches!(&requests[..], [ClientMessage::Subscription(s)] if s.track_sids == ["TR_cam"] && !s.subscribe));
     // A resume lists it; a new session starts with it.
-    d.begin_link(true);
+    d.begin_link(true, false);
     let [ClientMessage::SyncState(state)] = &client_messages(d.request(&join_again(), 0))[..] else { panic!() };
     assert_eq!(state.subscription.as_ref().map(|s| s.track_sids.len()), Some(2));
-    d.begin_link(false);
+    d.begin_link(false, false);
     let join = pb::JoinResponse {
         room: Some(pb::Room::default()),
         participant: Some(person("ME", 1)),
@@ -405,7 +410,7 @@ fn attribute_updates_wait_for_the_servers_reply() {
 #[test]
 fn a_server_that_cannot_admit_names_another() {
     let mut d = SignalSession::new(true);
-    d.begin_link(false);
+    d.begin_link(false, false);
     let join = pb::JoinResponse { alternative_url: "wss://b.example.com".into(), ..Default::default() };
     let effects = receive(&mut d, ServerMessage::Join(join));
     assert!(matches!(&effects.messages[..], [SfuMessage::Advice { strategy: Strategy::Rejoin, leave_edge: true, .. }]));
@@ -454,7 +459,7 @@ fn a_track_whose_confirmation_was_lost_is_offered_and_matched_by_its_m_line() {
     let mut d = joined();
     let (frames, _) = d.call(&publish("v=0", vec![track("c")]));
     let [ClientMessage::AddTrack(add)] = &client_messages(frames)[..] else { panic!() };
-    d.begin_link(true);
+    d.begin_link(true, false);
     receive(&mut d, ServerMessage::Reconnect(pb::ReconnectResponse::default()));
     let (_, outcome) = d.call(&publish("v=0", vec![track("c")]));
     let ticket = later(outcome);
@@ -485,7 +490,7 @@ fn only_the_first_message_of_a_link_admits() {
         [SfuMessage::Unknown]
     );
     assert_eq!(d.sid(), "ME");
-    d.begin_link(false);
+    d.begin_link(false, false);
     assert_eq!(
         receive(&mut d, ServerMessage::Reconnect(pb::ReconnectResponse::default())).messages,
         [SfuMessage::Unknown]
@@ -496,7 +501,7 @@ fn only_the_first_message_of_a_link_admits() {
 fn a_resume_does_not_list_tracks_that_the_server_unpublished() {
     let mut d = with_published_track();
     receive(&mut d, ServerMessage::TrackUnpublished(pb::TrackUnpublishedResponse { track_sid: "TR_1".into() }));
-    d.begin_link(true);
+    d.begin_link(true, false);
     assert!(d.sync_state().publish_tracks.is_empty());
 }
 
@@ -543,7 +548,7 @@ fn after_a_resume_all_participants_are_listed_once() {
     };
     update(&mut d, vec![person("ME", 2), person("BOB", 1)]);
     assert_eq!(room(&mut d), None, "no resume");
-    d.begin_link(true);
+    d.begin_link(true, false);
     receive(&mut d, ServerMessage::Reconnect(pb::ReconnectResponse::default()));
     // Updates of one participant, and of the room, arrive before the full list.
     assert_eq!(present(update(&mut d, vec![person("CAT", 1)])), None);
@@ -553,7 +558,7 @@ fn after_a_resume_all_participants_are_listed_once() {
     assert_eq!(room(&mut d), Some(vec!["CAT".into(), "ME".into(), "DAN".into()]), "also with an older version");
     update(&mut d, vec![person("ME", 3)]);
     assert_eq!(room(&mut d), None, "once");
-    d.begin_link(false);
+    d.begin_link(false, false);
     assert!(d.present.is_none());
 }
 
@@ -574,7 +579,7 @@ fn a_leave_is_never_outdated_and_has_a_reason() {
 #[test]
 fn an_oversized_identity_is_reported_after_the_join() {
     let mut d = SignalSession::new(true);
-    d.begin_link(false);
+    d.begin_link(false, false);
     let absurd = pb::ParticipantInfo { identity: "x".repeat(5_000), ..person("PA_x", 1) };
     let join = pb::JoinResponse {
         room: Some(pb::Room::default()),
@@ -585,4 +590,57 @@ fn an_oversized_identity_is_reported_after_the_join() {
     let effects = receive(&mut d, ServerMessage::Join(join));
     let [SfuMessage::Joined(state), SfuMessage::TooLarge(what)] = &effects.messages[..] else { panic!("{effects:?}") };
     assert!(state.participants.len() == 2 && what.contains("identity") && what.contains("PA_x") && what.len() < 200);
+}
+
+#[test]
+fn requests_for_m_lines_are_passed_on_unless_the_pending_answer_repeats_them() {
+    let needed = |d: &mut SignalSession, num_audios| {
+        let requirement = pb::MediaSectionsRequirement { num_audios, num_videos: 9 };
+        let effects = receive(d, ServerMessage::MediaSectionsRequirement(requirement));
+        match &effects.messages[..] {
+            [SfuMessage::LinesNeeded { audio }] => Some(*audio),
+            [SfuMessage::Alive] => None,
+            other => panic!("{other:?}"),
+        }
+    };
+    let mut d = joined_with(true);
+    assert_eq!(needed(&mut d, 2), None, "before the first offer");
+    let (_, outcome) = d.call(&publish("v=0 offer", Vec::new()));
+    later(outcome);
+    assert_eq!(needed(&mut d, 2), None, "before its answer");
+    assert_eq!(answer(&mut d, 1).settled.len(), 1);
+    assert_eq!(needed(&mut d, 2), Some(2));
+    assert_eq!(needed(&mut d, 0), Some(0));
+    // Two connections: a correct server never sends it.
+    let mut d = joined();
+    let requirement = ServerMessage::MediaSectionsRequirement(pb::MediaSectionsRequirement::default());
+    assert!(matches!(receive(&mut d, requirement).messages[..], [SfuMessage::Unknown]));
+}
+
+#[test]
+fn a_resume_with_one_connection_names_the_last_answered_offer() {
+    let mut d = joined_with(true);
+    let sync = |d: &mut SignalSession| {
+        d.begin_link(true, false);
+        assert!(d.has_one_connection(), "a resume continues as the session began");
+        match client_messages(d.request(&join_again(), 0)).pop() {
+            Some(ClientMessage::SyncState(state)) => state,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(sync(&mut d).answer.is_none());
+    let (_, outcome) = d.call(&publish("v=0 first", Vec::new()));
+    later(outcome);
+    assert_eq!(answer(&mut d, 1).settled.len(), 1);
+    let (_, outcome) = d.call(&publish("v=0 second", Vec::new()));
+    later(outcome);
+    // An offer that no correct server sends.
+    receive(&mut d, ServerMessage::Offer(outgoing::description("offer", "v=0 theirs", 1)));
+    let state = sync(&mut d);
+    assert_eq!(state.offer.map(|offer| offer.sdp).as_deref(), Some("v=0 first"));
+    assert_eq!(state.answer.map(|answer| answer.sdp).as_deref(), Some("v=0 answer"));
+    let resumed = receive(&mut d, ServerMessage::Reconnect(pb::ReconnectResponse::default()));
+    assert!(matches!(&resumed.messages[..], [SfuMessage::Joined(state)] if state.one_connection && state.reconnected));
+    d.begin_link(false, false);
+    assert!(!d.has_one_connection());
 }

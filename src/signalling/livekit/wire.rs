@@ -72,6 +72,7 @@ static RESPONSE: Kind = node(
         (22, &REPLY),
         (23, &SMALL),
         (24, &MOVED),
+        (25, &SMALL),
     ],
 );
 

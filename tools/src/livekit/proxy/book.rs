@@ -28,6 +28,8 @@ const MAX_HELD: usize = 1024;
 #[derive(Clone, Debug)]
 pub struct SocketRule {
     pub identity: String,
+    /// Empty: any.
+    pub path: String,
     pub way: Way,
     /// Number of sockets left that it applies to. None: until it is cleared.
     pub left: Option<u64>,
@@ -119,19 +121,23 @@ impl Book {
     }
 
     /// How a request is handled; the newest rule decides. Refusals apply to every request, silence only to a socket.
-    pub fn socket_rule(&self, identity: &str, upgrade: bool) -> Option<Way> {
+    pub fn socket_rule(&self, identity: &str, path: &str, upgrade: bool) -> Option<Way> {
         let mut rules = lock(&self.socket_rules);
         let fits = |d: &SocketRule| {
-            (d.identity.is_empty() || d.identity == identity) && d.left != Some(0) && (upgrade || d.way != Way::Silent)
+            (d.identity.is_empty() || d.identity == identity)
+                && (d.path.is_empty() || d.path == path)
+                && d.left != Some(0)
+                && (upgrade || d.way != Way::Silent)
         };
         let rule = rules.iter_mut().rev().find(|d| fits(d))?;
         // Clients often send a validate request after a refused socket. It gets the same response.
         if upgrade {
             rule.left = rule.left.map(|n| n - 1);
         }
-        let way = rule.way;
+        // A client that falls back to another path is not refused.
+        let (way, whole) = (rule.way, rule.path.is_empty());
         drop(rules);
-        if upgrade && way != Way::Silent {
+        if upgrade && way != Way::Silent && whole {
             self.with(identity, |r| r.refused += 1);
         }
         Some(way)

@@ -3,6 +3,9 @@
 //! Knows where the token is in it, and that no WebSocket extension may be negotiated through the proxy.
 
 use crate::livekit::token;
+use base64::{engine::general_purpose::URL_SAFE, Engine};
+use offhook_proto::livekit::{JoinRequest, WrappedJoinRequest};
+use prost::Message;
 use serde_json::{Map, Value};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -75,11 +78,11 @@ impl Head {
         })
     }
 
-    /// The query for display: without the token, and without values as long as a join request.
+    /// The query for display: without the token, and with the `reconnect` of a join request in its place.
     pub fn query(&self) -> Map<String, Value> {
-        let shown = |(name, value): (String, String)| {
-            let value = if value.len() > 256 { format!("{} characters", value.len()) } else { value };
-            (name, Value::from(value))
+        let shown = |(name, value): (String, String)| match name.as_str() {
+            "join_request" => ("reconnect".to_owned(), Value::from(if resumes(&value) { "1" } else { "0" })),
+            _ => (name, Value::from(value)),
         };
         self.pairs().filter(|(name, _)| name != "access_token").map(shown).collect()
     }
@@ -111,6 +114,16 @@ impl Head {
         out.push_str(if upgrade { "\r\n" } else { "connection: close\r\n\r\n" });
         out.into_bytes()
     }
+}
+
+/// Whether a join request of `/rtc/v1` asks for a resume. One that is compressed cannot be read.
+fn resumes(join_request: &str) -> bool {
+    let read = || {
+        let wrapped = URL_SAFE.decode(join_request).ok()?;
+        let wrapped = WrappedJoinRequest::decode(&wrapped[..]).ok()?;
+        JoinRequest::decode(&wrapped.join_request[..]).ok()
+    };
+    read().is_some_and(|request| request.reconnect)
 }
 
 /// Decodes %-escapes and `+` of a query.
@@ -154,6 +167,14 @@ mod tests {
         let forward = String::from_utf8(head.forward()).unwrap();
         assert!(forward.contains("Connection: Upgrade\r\n") && !forward.contains("deflate"));
         assert!(forward.contains(&token) && forward.ends_with("\r\n\r\n"));
+
+        let request = JoinRequest { reconnect: true, ..JoinRequest::default() }.encode_to_vec();
+        let wrapped =
+            URL_SAFE.encode(WrappedJoinRequest { join_request: request.into(), ..Default::default() }.encode_to_vec());
+        for (join_request, reconnect) in [(wrapped.as_str(), "1"), ("", "0"), ("junk", "0")] {
+            let head = Head::parse(&format!("GET /rtc/v1?join_request={join_request} HTTP/1.1")).unwrap();
+            assert_eq!(head.query()["reconnect"], reconnect);
+        }
 
         let head = Head::parse(&format!("GET /rtc/validate HTTP/1.1\r\nAuthorization: Bearer {token}")).unwrap();
         assert_eq!(head.identity(), "anna b");

@@ -103,7 +103,8 @@ async fn connection(
     let head = timeout(REQUEST_LIMIT, head::read(&mut client, &mut early)).await.map_err(|e| e.to_string())??;
     let Some(request) = head else { return Ok(()) };
     let identity = request.identity();
-    let way = if request.path().starts_with("/rtc") { book.socket_rule(&identity, request.upgrades()) } else { None };
+    let signals = request.path().starts_with("/rtc");
+    let way = signals.then(|| book.socket_rule(&identity, request.path(), request.upgrades())).flatten();
     match way {
         Some(Way::Refuse(status)) => return refuse(client, status).await,
         Some(Way::Hang) => {

@@ -54,7 +54,9 @@ pub fn act(book: &Book, what: &str, body: &Value) -> Option<Result<Value, String
                 _ if body["status"] == "hang" => Way::Hang,
                 _ => Way::Refuse(status),
             };
-            book.add_socket_rule(SocketRule { identity: identity.to_owned(), way, left: body["count"].as_u64() });
+            let path = body["path"].as_str().unwrap_or_default().to_owned();
+            let (identity, left) = (identity.to_owned(), body["count"].as_u64());
+            book.add_socket_rule(SocketRule { identity, path, way, left });
             done()
         }
         "garbage" => garbage(body).map(|whats| {
