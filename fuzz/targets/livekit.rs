@@ -53,13 +53,14 @@ fn call(input: &mut Reader<'_>) -> RpcCall {
 pub fn livekit_frames(data: &[u8]) {
     let mut input = Reader(data);
     let mut session = SignalSession::new(input.u8() & 1 == 0);
-    session.begin_link(false);
+    session.begin_link(false, false);
     let (mut waiting, mut steps) = (Vec::new(), 0);
     while !input.is_empty() && steps < 200 {
         steps += 1;
         match input.u8() & 7 {
             0 => {
-                session.begin_link(input.u8() & 1 == 0);
+                let shape = input.u8();
+                session.begin_link(shape & 1 == 0, shape & 2 != 0);
                 waiting.clear();
             }
             1 => {
