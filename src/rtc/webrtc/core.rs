@@ -636,7 +636,10 @@ impl Core {
         let handshake = self.ice_since.filter(|_| !self.connected && !self.failed).map(|since| since + HANDSHAKE_TIME);
         let relays = self.relays.iter_mut().filter_map(Relay::deadline).min();
         let tcp = self.tcp.deadline().filter(|_| !self.ice_up || self.checking);
-        let next = [engine, handshake, relays, self.gather.deadline(), tcp, self.flight.deadline()].into_iter().flatten().min();
+        let next = [engine, handshake, relays, self.gather.deadline(), tcp, self.flight.deadline()]
+            .into_iter()
+            .flatten()
+            .min();
         next.map(|at| at.max(self.ticked + MIN_TICK))
     }
 

@@ -24,7 +24,11 @@ const MAX_STREAMS: usize = 16;
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// Connects from the address that the client's options allow.
-async fn connect(policy: &NetworkPolicy, from: Option<SocketAddr>, to: SocketAddr) -> std::io::Result<tokio::net::TcpStream> {
+async fn connect(
+    policy: &NetworkPolicy,
+    from: Option<SocketAddr>,
+    to: SocketAddr,
+) -> std::io::Result<tokio::net::TcpStream> {
     let from = from.ok_or(std::io::ErrorKind::AddrNotAvailable)?;
     let socket = if to.is_ipv4() { tokio::net::TcpSocket::new_v4() } else { tokio::net::TcpSocket::new_v6() }?;
     routes::keep_to_interface(policy, from.ip(), &socket);
