@@ -201,9 +201,14 @@ impl World {
         }
         // Every audible track plays, with the right owner.
         let mut audible: Vec<(&str, &str, bool)> = Vec::new();
+        // The SFU may not have received that the application no longer wants a track.
+        let given_up = |sid: &str| {
+            let settings = this.app.subscription_settings.get(sid);
+            this.up_in_doubt && settings.is_some_and(|settings| !settings.subscribed)
+        };
         for (_, other) in self.sfu.room(this.room).filter(|(_, m)| m.client != client) {
             for track in other.tracks.iter().filter(|t| !self.sfu.members[member].unwanted.contains(t.sid())) {
-                audible.push((track.stream.as_str(), other.session_id.as_str(), track.muted));
+                audible.push((track.stream.as_str(), other.session_id.as_str(), track.muted || given_up(track.sid())));
             }
         }
         if this.check.view.tainted {
