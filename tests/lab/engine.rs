@@ -369,13 +369,13 @@ impl World {
         let mut news = Vec::new();
         // An m-line that stops sending causes no event; one that another track has taken over does.
         peer.tracks.retain(|(mid, id, stream)| {
-            let taken = remote.from_sfu().any(|l| l.mid == *mid && l.stream != *stream);
+            let taken = remote.lines_of_sfu().any(|l| l.mid == *mid && l.stream != *stream);
             if taken {
                 news.push(News::TrackGone { id: *id });
             }
             !taken
         });
-        for line in remote.from_sfu() {
+        for line in remote.lines_of_sfu() {
             if !peer.tracks.iter().any(|(mid, ..)| *mid == line.mid) {
                 news.push(News::Track { mid: line.mid.clone(), again: false });
             }
@@ -406,7 +406,8 @@ impl World {
             News::TrackGone { id } => Input::RemoteTrackGone { id },
             News::Track { mid, again } => {
                 let Some(peer) = self.peer(client, generation, kind).filter(|p| !p.gone) else { return };
-                let Some(line) = peer.stable_remote.as_ref().and_then(|r| r.from_sfu().find(|l| l.mid == mid)).cloned()
+                let Some(line) =
+                    peer.stable_remote.as_ref().and_then(|r| r.lines_of_sfu().find(|l| l.mid == mid)).cloned()
                 else {
                     return;
                 };

@@ -174,7 +174,7 @@ pub fn plan(seed: u64, classes: u32, spared: bool) -> Setup {
         eager: rng.between(0, 2) == 0,
         lazy: rng.between(0, 2) == 0,
         livekit: super::uses_livekit(seed),
-        one_connection: super::uses_livekit(seed) && seed / 2 % 2 == 0,
+        one_connection: super::uses_livekit(seed) && (seed / 2).is_multiple_of(2),
     };
     for index in 0..count {
         let mut rng = Rng::new(rng.next_u64());

@@ -80,7 +80,7 @@ impl Line {
 
 impl Desc {
     /// The m-lines on which the SFU sends.
-    pub fn from_sfu(&self) -> impl Iterator<Item = &Line> {
+    pub fn lines_of_sfu(&self) -> impl Iterator<Item = &Line> {
         let all = self.tag.kind == PeerKind::Subscriber;
         self.lines.iter().filter(move |l| l.active && (all || l.receives()))
     }
