@@ -973,8 +973,9 @@ OH_ENUM(oh_event_kind) {
     OH_EVENT_SUBSCRIPTION_PERMISSION = 28,
     /**
      * `media`: media of one direction was connected, or lost; once for each change. Sending is connected when something
-     * is published (a track, or data), receiving when the SFU has something to send, or at the join. A direction that
-     * the application closes is not reported as lost, and the end of the call is OH_EVENT_ENDED.
+     * is published (a track, or data), receiving when the SFU has something to send, or at the join; where the SFU uses
+     * one peer connection for both directions (OH_PROTOCOL_LIVEKIT), both at the join. A direction that the application
+     * closes is not reported as lost, and the end of the call is OH_EVENT_ENDED.
      */
     OH_EVENT_MEDIA = 29,
     /**
