@@ -5,10 +5,10 @@
 //! what is sent.
 
 use super::engine::{Families, NetworkPolicy};
+#[cfg(target_os = "linux")]
 use crate::log::{oh_log, Level};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
-use std::os::fd::AsFd;
 
 /// Most addresses of the machine that get a socket where routes do not tell which.
 const MAX_LISTED: usize = 4;
@@ -156,6 +156,7 @@ pub fn without_routes(policy: &NetworkPolicy, list: impl Fn() -> Vec<Listed>) ->
 
 /// The interface that sockets on an address must be bound to: the client's options name it, and the default route leads
 /// over another one. `None`: routes decide.
+#[cfg(target_os = "linux")]
 fn device(policy: &NetworkPolicy, address: IpAddr, list: impl Fn() -> Vec<Listed>) -> Option<String> {
     if !policy.names_interfaces() || address.is_loopback() || super::udp::is_scoped(address) {
         return None;
@@ -169,18 +170,19 @@ fn device(policy: &NetworkPolicy, address: IpAddr, list: impl Fn() -> Vec<Listed
 }
 
 /// Binds a socket to the interface of its address if the client's options need that. A wish: Linux before 5.7 refuses it
-/// to ordinary users.
-pub fn keep_to_interface(policy: &NetworkPolicy, address: IpAddr, socket: &impl AsFd) {
-    #[cfg(target_os = "linux")]
+/// to ordinary users, and other systems have no list of interfaces here.
+#[cfg(target_os = "linux")]
+pub fn keep_to_interface(policy: &NetworkPolicy, address: IpAddr, socket: &impl std::os::fd::AsFd) {
     if let Some(name) = device(policy, address, listed) {
         use nix::sys::socket::{setsockopt, sockopt};
         if let Err(error) = setsockopt(socket, sockopt::BindToDevice, &name.clone().into()) {
             oh_log!(Level::Info, "a socket on {address} could not be bound to {name}: {error}");
         }
     }
-    #[cfg(not(target_os = "linux"))]
-    let _ = (policy, address, socket);
 }
+
+#[cfg(not(target_os = "linux"))]
+pub fn keep_to_interface<S>(_policy: &NetworkPolicy, _address: IpAddr, _socket: &S) {}
 
 /// Marks the packets of a socket. A wish: where the system refuses it, they are sent unmarked.
 fn mark(socket: &UdpSocket, v4: bool, dscp: u8) {

@@ -12,6 +12,7 @@ use crate::core::model::{IceServer, Path};
 use parking_lot::Mutex;
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// Maximum remote candidates and remote addresses tracked.
 const MAX_REMOTE: usize = 64;
@@ -62,7 +63,7 @@ struct Seen {
     remote: Vec<(SocketAddr, usize)>,
     servers: Vec<Server>,
     flows: Vec<(SocketAddr, Flow)>,
-    policy: NetworkPolicy,
+    policy: Arc<NetworkPolicy>,
 }
 
 /// See the module. Any thread.
@@ -130,7 +131,7 @@ impl Trace {
 
     /// `policy`: the client's options, to name those that leave no candidate.
     #[must_use]
-    pub fn limited(self, policy: &NetworkPolicy) -> Self {
+    pub fn limited(self, policy: &Arc<NetworkPolicy>) -> Self {
         self.0.lock().policy = policy.clone();
         self
     }

@@ -166,14 +166,18 @@ impl Outbox {
         self.queue.lock().sealed = true;
     }
 
+    /// Takes note of what has arrived, as far as the channel reports it.
+    fn note_arrived(&self) {
+        if let Some(left) = self.channel(Delivery::Reliable).map(|writer| writer.buffered()) {
+            self.queue.lock().arrived(left);
+        }
+    }
+
     /// Whether everything has arrived, as far as is reported.
     pub fn is_empty(&self) -> bool {
-        let reliable = self.channel(Delivery::Reliable).map(|writer| writer.buffered());
+        self.note_arrived();
         let lossy = self.channel(Delivery::Lossy).map_or(0, |writer| writer.buffered());
-        let mut queue = self.queue.lock();
-        if let Some(left) = reliable {
-            queue.arrived(left);
-        }
+        let queue = self.queue.lock();
         queue.packets.is_empty() && queue.flight.is_empty() && lossy == 0
     }
 
@@ -207,14 +211,14 @@ impl Outbox {
     }
 
     pub fn remove_channels(&self, generation: Generation) {
-        // Check once more: from here on the channels report nothing.
-        let _ = self.is_empty();
+        // From here on the channels report nothing.
+        self.note_arrived();
         self.channels.lock().retain(|c| c.generation != generation);
     }
 
     /// The application sends no more.
     pub fn remove_all_channels(&self) {
-        let _ = self.is_empty();
+        self.note_arrived();
         self.channels.lock().clear();
     }
 

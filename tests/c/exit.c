@@ -50,15 +50,6 @@ static int live(const char *how)
     return CODE;
 }
 
-/* Under AddressSanitizer: the child ends while its threads run, and what they are moving may belong to nobody. */
-static void without_leak_check(void)
-{
-    char options[512];
-    const char *known = getenv("ASAN_OPTIONS");
-    snprintf(options, sizeof options, "%s%sdetect_leaks=0", known ? known : "", known ? ":" : "");
-    setenv("ASAN_OPTIONS", options, 1);
-}
-
 int main(int argc, char **argv)
 {
     char self[4096]; /* by path: under valgrind /proc/self/exe would be valgrind */
@@ -81,7 +72,6 @@ int main(int argc, char **argv)
         CHECK(pid >= 0);
         if (pid == 0) {
             alarm(0);
-            without_leak_check();
             execl(self, "exit", how, (char *)NULL);
             _exit(99);
         }

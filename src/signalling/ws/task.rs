@@ -188,7 +188,12 @@ async fn read(
         // A peer that sends more than this call's share is throttled.
         share.admitted().await;
         share::breathe().await;
-        match assembler.step(&mut input) {
+        let step = assembler.step(&mut input);
+        if input.is_empty() {
+            // A socket without unparsed input holds no buffer while it waits for anything.
+            input = BytesMut::new();
+        }
+        match step {
             Ok(Step::NeedMore) => match more(&mut reader, &mut input).await {
                 Ok(0) => {
                     return shared
@@ -232,18 +237,15 @@ async fn read(
     drop(assembler);
     shared.order_close(CloseOrder::new(Some(violation.code), violation.what));
     loop {
-        input.clear();
+        input = BytesMut::new();
         if !matches!(more(&mut reader, &mut input).await, Ok(1..)) {
             return;
         }
     }
 }
 
-/// Reads more bytes. A socket without unparsed input holds no buffer while it waits.
+/// Reads more bytes.
 async fn more(reader: &mut ReadHalf<Stream>, input: &mut BytesMut) -> io::Result<usize> {
-    if input.is_empty() {
-        *input = BytesMut::new();
-    }
     poll_fn(|cx| {
         let mut piece = [MaybeUninit::uninit(); READ];
         let mut piece = ReadBuf::uninit(&mut piece);
