@@ -245,11 +245,12 @@ async fn http(
     let text = if answer.text.is_empty() { String::new() } else { format!(": {}", answer.text) };
     let status = answer.status;
     match answer.verdict {
-        Verdict::Accepted if options.token.is_empty() => step.ok(format!("a {name}, HTTP {status}")),
-        Verdict::Accepted if status == 404 => {
-            step.ok(format!("a {name}, which accepts the token; the call does not exist yet (HTTP {status})"))
+        Verdict::Accepted => {
+            let token = if options.token.is_empty() { "" } else { ", which accepts the token" };
+            // Only the question was about a call, which need not exist.
+            let call = if status == 404 { "; the call does not exist yet" } else { "" };
+            step.ok(format!("a {name}{token}{call} (HTTP {status})"));
         }
-        Verdict::Accepted => step.ok(format!("a {name}, which accepts the token (HTTP {status})")),
         Verdict::NoToken => step.ok(format!("a {name}, HTTP {status}; it requires a token, and none was given")),
         Verdict::Refused => {
             let (cause, advice) = match status {
