@@ -130,9 +130,10 @@ async fn without_a_token_the_service_is_recognised() {
 
 #[tokio::test]
 async fn a_closed_port_refuses() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    // Bound, so that nobody else can listen there.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
     let report = diagnose(request(Service::Stream, &format!("http://{address}"))).await;
     has_failed(&report, "tcp", "refused");
     assert!(step(&report, "tcp").details[0].starts_with(&format!("{address}: Connection refused")));

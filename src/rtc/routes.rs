@@ -306,17 +306,11 @@ mod tests {
     #[test]
     fn ports_come_from_the_range_until_it_is_used_up() {
         let local = local("127.0.0.1:0");
-        // Three free ports in a row.
-        let (first, held) = (0..50)
-            .find_map(|_| {
-                let first = UdpSocket::bind(local).ok()?;
-                let port = first.local_addr().ok()?.port();
-                let rest: Option<Vec<_>> =
-                    (1..3).map(|n| UdpSocket::bind((local.ip(), port.checked_add(n)?)).ok()).collect();
-                Some((port, (first, rest?)))
-            })
+        // Three ports that are free, below the ephemeral ones: no connection of this machine takes them in between.
+        let first = (0..100)
+            .map(|n| 20_000 + (std::process::id() % 100) as u16 * 100 + n)
+            .find(|first| (0..3).all(|n| UdpSocket::bind((local.ip(), first + n)).is_ok()))
             .expect("three free ports");
-        drop(held);
         let policy = NetworkPolicy { ports: Some((first, first + 2)), dscp: 46, ..NetworkPolicy::default() };
         let sockets: Vec<UdpSocket> =
             (0..3).map(|n| bind(&policy, local, 7 * n + 2).expect("a port of the range")).collect();

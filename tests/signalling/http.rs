@@ -162,21 +162,25 @@ async fn tokens_never_come_back_in_a_failure() {
     let broken = within(coordinator(address).join(&request(), &token())).await.unwrap_err();
     let bad = within(coordinator(address).join(&request(), &Secret::new(format!("{TOKEN}\n")))).await.unwrap_err();
     let lost = Coordinator::new(net(), &format!("ftp://127.0.0.1/?t={TOKEN}"), "k", "u").unwrap_err();
-    let host = within(coordinator(closed_port().await).join(&request(), &token())).await.unwrap_err();
+    let (closed, _held) = closed_port();
+    let host = within(coordinator(closed).join(&request(), &token())).await.unwrap_err();
     let shown = format!("{:?}", coordinator(address));
     for text in [format!("{failure:?} {broken:?} {bad:?} {lost:?} {host:?}"), shown, format!("{:?}", net())] {
         assert!(!text.contains("planted"), "{text}");
     }
 }
 
-/// A port on which nobody listens.
-async fn closed_port() -> SocketAddr {
-    tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+/// A port on which nobody listens, and nobody else can while the socket is open.
+fn closed_port() -> (SocketAddr, tokio::net::TcpSocket) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    (socket.local_addr().unwrap(), socket)
 }
 
 #[tokio::test]
 async fn a_server_that_is_not_there_or_goes_away() {
-    let failure = within(coordinator(closed_port().await).join(&request(), &token())).await.unwrap_err();
+    let (closed, _held) = closed_port();
+    let failure = within(coordinator(closed).join(&request(), &token())).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Connect);
     let (hangs_up, _) = serve(|mut stream| async move {
         read_head(&mut stream).await;

@@ -44,15 +44,30 @@ pub struct Ports {
 impl Ports {
     /// Picks ports that are free now. The caller must expect that they are taken later.
     pub fn pick() -> Result<Self, String> {
-        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|s| s.local_addr());
-        Ok(Ports { http: free_tcp()?, udp: udp.map_err(|e| format!("no free port: {e}"))?.port() })
+        let udp = |port| UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+        Ok(Ports { http: free_tcp()?, udp: free(udp)? })
     }
 }
 
 /// A TCP port that is free now.
 pub fn free_tcp() -> Result<u16, String> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr());
-    Ok(listener.map_err(|e| format!("no free port: {e}"))?.port())
+    free(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok())
+}
+
+/// A port that `can_bind` confirms. It is below the system's ephemeral ports, which any connection of this machine can
+/// take at any time, also while the server that owns the port restarts.
+fn free(can_bind: impl Fn(u16) -> bool) -> Result<u16, String> {
+    const FIRST: u16 = 12_000;
+    const COUNT: u16 = 20_000;
+    for _ in 0..200 {
+        let mut bytes = [0; 2];
+        getrandom::fill(&mut bytes).map_err(|e| format!("no random bytes: {e}"))?;
+        let port = FIRST + u16::from_le_bytes(bytes) % COUNT;
+        if can_bind(port) {
+            return Ok(port);
+        }
+    }
+    Err(format!("no free port among 200 from {FIRST} to {}", FIRST + COUNT))
 }
 
 /// The configuration of one node, as YAML.

@@ -19,6 +19,7 @@ use tokio::{
 };
 
 const LIMIT: Duration = Duration::from_secs(10);
+const ATTEMPTS: usize = 5;
 /// A hash of room name to node id.
 const ROOMS: &str = "room_node_map";
 
@@ -34,11 +35,22 @@ impl Redis {
     /// Starts the `redis-server` of the PATH.
     pub async fn start(out: &Path) -> Result<Self, String> {
         let program = process::find("redis-server").ok_or("no redis-server in PATH")?;
-        let port = config::free_tcp()?;
+        // Another process can take the port before the server does: then with another one.
+        let mut last = String::new();
+        for _ in 0..ATTEMPTS {
+            match Self::start_on(&program, out, config::free_tcp()?).await {
+                Ok(redis) => return Ok(redis),
+                Err(e) => last = e,
+            }
+        }
+        Err(last)
+    }
+
+    async fn start_on(program: &Path, out: &Path, port: u16) -> Result<Self, String> {
         let dir = out.display().to_string();
         let port_text = port.to_string();
         let args = ["--bind", "127.0.0.1", "--port", &port_text, "--save", "", "--appendonly", "no", "--dir", &dir];
-        let child = Process::spawn(&program, &args.map(String::from), &out.join("redis.log"))?;
+        let child = Process::spawn(program, &args.map(String::from), &out.join("redis.log"))?;
         let redis = Redis { pid: child.pid(), child: Mutex::new(child), port };
         let end = Instant::now() + LIMIT;
         while redis.ask(&["PING"]).await.is_err() {
