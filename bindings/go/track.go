@@ -26,7 +26,7 @@ type AudioTrackOptions struct {
 	Buffer       time.Duration // how much can be written ahead, 40 ms to 5 s; 0: 200 ms
 	Music        bool          // music rather than speech
 	NoDTX        bool          // no discontinuous transmission: silence is sent as well
-	NoFEC        bool          // no forward error correction
+	NoFEC        bool          // no forward error correction in Opus; it is used only without redundant audio
 	Muted        bool          // publish it muted
 	// Live audio (a microphone, a bridge): at most 40 ms wait; beyond it the oldest is dropped and counted
 	// (Stats.AudioDropped). Writing never returns ErrFull.

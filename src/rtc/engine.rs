@@ -365,6 +365,11 @@ pub trait RtpSender: Send + Sync + 'static {
     /// Whether packets reach the network: negotiated, connected and not closed. Otherwise they are dropped.
     fn is_open(&self) -> bool;
 
+    /// Whether each packet also carries the frame before it (RED, RFC 2198), as negotiated.
+    fn is_redundant(&self) -> bool {
+        false
+    }
+
     /// Sets the callback for the feedback of the receivers. It is called on the engine's task: hand off, never block.
     fn set_feedback_handler(&self, _handler: FeedbackHandler) {}
 }

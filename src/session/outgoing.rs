@@ -616,9 +616,14 @@ impl Outgoing {
 
     /// How to handle the frames that are due.
     fn turn(&self) -> Turn {
-        let has_way = self.writers.lock().iter().any(Writer::is_open);
+        let (has_way, repeated) = {
+            let writers = self.writers.lock();
+            let mut open = writers.iter().filter(|writer| writer.is_open()).peekable();
+            (open.peek().is_some(), open.all(|writer| writer.rtp.is_redundant()))
+        };
         let mut state = self.state.lock();
         state.connected_once |= has_way;
+        state.input.set_repeated(repeated);
         if state.stopped {
             Turn::Ended
         } else if !has_way && state.finished {

@@ -297,3 +297,62 @@ fn counters_of_a_track_stay_after_its_end() {
     );
     assert_eq!(track.totals.unsent_ms.load(Ordering::Relaxed), u64::from(left));
 }
+
+/// Keeps what is sent; `true`: it repeats each frame in the next packet.
+#[derive(Default)]
+struct Recorder(Mutex<Vec<Bytes>>, AtomicBool);
+
+impl RtpSender for Recorder {
+    fn send(&self, packet: RtpOut) -> EngineResult<()> {
+        self.0.lock().push(packet.payload);
+        Ok(())
+    }
+
+    fn is_open(&self) -> bool {
+        true
+    }
+
+    fn is_redundant(&self) -> bool {
+        self.1.load(Ordering::Relaxed)
+    }
+}
+
+#[test]
+fn a_frame_that_red_repeats_is_not_coded_twice_as_well() {
+    let mut track = Paced::new(PCM);
+    let wire = Arc::<Recorder>::default();
+    track.add_writer(Generation(1), wire.clone());
+    track.set_published(true);
+    track.until(Duration::ZERO);
+    // Like a voice: harmonics of 150 Hz, four syllables in a second.
+    let sample = |n: usize| {
+        let time = n as f64 / 48_000.0;
+        let voice: f64 =
+            (1..20).map(|k| (time * 150.0 * f64::from(k) * std::f64::consts::TAU).sin() / f64::from(k)).sum();
+        (voice * (time * 4.0 * std::f64::consts::PI).sin().abs() * 6_000.0) as i16
+    };
+    let mut written = 0;
+    let mut fec_of = |track: &mut Paced, redundant: bool| {
+        wire.1.store(redundant, Ordering::Relaxed);
+        wire.0.lock().clear();
+        let audio: Vec<i16> = (written..written + 48 * FRAME).map(sample).collect();
+        written += audio.len();
+        track.write_s16(&audio).expect("room");
+        assert_eq!(track.take(48), 48);
+        let sent = wire.0.lock();
+        let celt = sent.iter().filter(|packet| packet[0] & 0x80 != 0).count();
+        (sent.iter().filter(|packet| opus::has_fec(packet)).count(), celt)
+    };
+    let (fec, celt) = fec_of(&mut track, false);
+    assert!(fec > 10 && celt == 0, "{fec} with FEC, {celt} in CELT mode");
+    let (fec, _) = fec_of(&mut track, true);
+    assert!(fec <= 1, "{fec} with FEC");
+    // The encoder takes some frames to change its mode.
+    let (fec, celt) = fec_of(&mut track, true);
+    assert!(fec == 0 && celt > 40, "{fec} with FEC, {celt} in CELT mode");
+    // A connection without RED joins it: FEC is needed again.
+    track.add_writer(Generation(2), Arc::<Recorder>::default());
+    track.set_published(true);
+    let (fec, _) = fec_of(&mut track, true);
+    assert!(fec > 10, "{fec} with FEC");
+}

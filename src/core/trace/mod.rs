@@ -1,10 +1,10 @@
 //! Trace of a call: all inputs and outputs of the core with their times, to analyse a call and to repeat it
 //! ([`replay`]).
 //!
-//! The trace is a ring with limits on entries and bytes: of a long call the end is kept. An entry is a copy; it is
-//! formatted only when the trace is read. Media packets are never recorded. Secrets and private data are removed before
-//! an entry is stored (`hide.rs`). The format is lines of JSON: the first one has the settings of the call, each other
-//! line is an input (`in`, `tick`) or an output (`out`).
+//! The trace is a ring of lines with limits on their number and bytes: of a long call the end is kept. Media packets are
+//! never recorded. Secrets and private data are removed before a line is stored (`hide.rs`). The format is lines of JSON:
+//! the first one has the settings of the call, each other line is an input (`in`, `tick`) or an output (`out`). Lines
+//! are stored as text, which takes a third of the memory of the values.
 //! Must not know: who reads it, where it goes.
 
 mod hide;
@@ -20,8 +20,10 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 /// Version of the line format.
 const FORMAT: u32 = 1;
-/// Approximate size of an entry without its texts.
-const ENTRY: usize = 320;
+/// Size of a line besides its text.
+const LINE: usize = 32;
+/// Space kept for the next line.
+const SCRATCH: usize = 512;
 
 /// Size limits of a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,25 +37,15 @@ impl Room {
     pub const OF_A_CALL: Self = Self { entries: 1_024, bytes: 128 << 10 };
 }
 
-#[derive(Debug)]
-enum Entry {
-    Given(Duration, Input),
-    Tick(Duration),
-    Decided(Output),
-    /// Larger than the whole trace: the kind of entry, and its bytes.
-    TooLarge(&'static str, usize),
-}
-
-const _: () = assert!(size_of::<Entry>() + 64 <= ENTRY);
-
 #[derive(Default)]
 struct Ring {
-    /// Each with its size.
-    entries: VecDeque<(Arc<Entry>, usize)>,
+    lines: VecDeque<Box<str>>,
     bytes: usize,
-    /// Number of entries dropped so far.
+    /// Number of lines dropped so far.
     dropped: u64,
     hider: Hider,
+    /// The line being written; kept for its capacity.
+    next: Vec<u8>,
 }
 
 /// See the module. Any thread may read the trace.
@@ -109,39 +101,48 @@ impl Trace {
     }
 
     pub(super) fn given(&self, now: Duration, input: &Input) {
-        let size = ENTRY + size_of_input(input);
+        let size = size_of_input(input);
         let mut ring = self.ring.lock();
         if size > self.room.bytes {
-            return self.keep(&mut ring, Entry::TooLarge("in", size), ENTRY);
+            return self.keep(&mut ring, &Line::TooLarge { too_large: "in", bytes: size });
         }
         let mut input = input.clone();
         hide::of_input(&mut input, &mut |place| ring.hider.hide(place));
-        let size = ENTRY + size_of_input(&input);
-        self.keep(&mut ring, Entry::Given(now, input), size);
+        self.keep(&mut ring, &Line::In { at_ns: ns(now), given: &input });
     }
 
     pub(super) fn tick(&self, now: Duration) {
-        self.keep(&mut self.ring.lock(), Entry::Tick(now), ENTRY);
+        self.keep(&mut self.ring.lock(), &Line::Tick { at_ns: ns(now), tick: true });
     }
 
     pub(super) fn decided(&self, output: &Output) {
-        let size = ENTRY + size_of_output(output);
+        let size = size_of_output(output);
         let mut ring = self.ring.lock();
         if size > self.room.bytes {
-            return self.keep(&mut ring, Entry::TooLarge("out", size), ENTRY);
+            return self.keep(&mut ring, &Line::TooLarge { too_large: "out", bytes: size });
         }
         let mut output = output.clone();
         hide::of_output(&mut output, &mut |place| ring.hider.hide(place));
-        let size = ENTRY + size_of_output(&output);
-        self.keep(&mut ring, Entry::Decided(output), size);
+        self.keep(&mut ring, &Line::Out { out: &output });
     }
 
-    fn keep(&self, ring: &mut Ring, entry: Entry, size: usize) {
-        ring.bytes += size;
-        ring.entries.push_back((Arc::new(entry), size));
-        while ring.entries.len() > self.room.entries || ring.bytes > self.room.bytes {
-            let Some((_, size)) = ring.entries.pop_front() else { return };
-            ring.bytes -= size;
+    fn keep(&self, ring: &mut Ring, line: &Line<'_>) {
+        ring.next.clear();
+        let written = serde_json::to_writer(&mut ring.next, line);
+        let line: Box<str> = match written {
+            Ok(()) if ring.next.len() + LINE > self.room.bytes => {
+                format!(r#"{{"too_large":"line","bytes":{}}}"#, ring.next.len()).into()
+            }
+            Ok(()) => std::str::from_utf8(&ring.next).unwrap_or_default().into(),
+            Err(error) => format!(r#"{{"unreadable":"{error}"}}"#).into(),
+        };
+        // A large line is rare: do not keep its space.
+        ring.next.shrink_to(SCRATCH);
+        ring.bytes += line.len() + LINE;
+        ring.lines.push_back(line);
+        while ring.lines.len() > self.room.entries || ring.bytes > self.room.bytes {
+            let Some(line) = ring.lines.pop_front() else { return };
+            ring.bytes -= line.len() + LINE;
             ring.dropped += 1;
         }
     }
@@ -163,15 +164,16 @@ impl Trace {
     }
 
     fn lines(&self, most: usize) -> (u64, Vec<String>) {
-        // Do not block the call while formatting.
-        let (dropped, entries) = {
+        // Do not block the call while copying.
+        let (dropped, hider, mut lines): (_, _, Vec<String>) = {
             let ring = self.ring.lock();
-            let skipped = ring.entries.len().saturating_sub(most);
-            let entries: Vec<_> = ring.entries.iter().skip(skipped).map(|(entry, _)| entry.clone()).collect();
-            (ring.dropped, entries)
+            let skipped = ring.lines.len().saturating_sub(most);
+            (
+                ring.dropped,
+                ring.hider.clone(),
+                ring.lines.iter().skip(skipped).map(|line| String::from(&**line)).collect(),
+            )
         };
-        let mut lines: Vec<String> = entries.iter().map(|entry| words(entry)).collect();
-        let hider = self.ring.lock().hider.clone();
         lines.iter_mut().for_each(|line| hider.line(line));
         (dropped, lines)
     }
@@ -195,15 +197,8 @@ fn shorten(line: &mut String) {
     }
 }
 
-fn words(entry: &Entry) -> String {
-    let ns = |at: &Duration| u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
-    let line = match entry {
-        Entry::Given(at, given) => Line::In { at_ns: ns(at), given },
-        Entry::Tick(at) => Line::Tick { at_ns: ns(at), tick: true },
-        Entry::Decided(out) => Line::Out { out },
-        Entry::TooLarge(too_large, bytes) => Line::TooLarge { too_large, bytes: *bytes },
-    };
-    serde_json::to_string(&line).unwrap_or_else(|error| format!(r#"{{"unreadable":"{error}"}}"#))
+fn ns(at: Duration) -> u64 {
+    u64::try_from(at.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The form of an output in a trace.

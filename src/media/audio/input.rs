@@ -89,6 +89,7 @@ pub(super) struct Standing {
     pub epoch: u64,
     pub muted: bool,
     pub dtx: bool,
+    pub repeated: bool,
 }
 
 /// Result of [`AudioInput::take`].
@@ -108,6 +109,7 @@ pub struct AudioInput {
     written: Written,
     muted: bool,
     dtx: bool,
+    repeated: bool,
     /// No more is written: the rest is sent without waiting for more.
     last: bool,
     /// Incremented by every mute change and clear: PCM taken under an older epoch is not sent.
@@ -126,7 +128,8 @@ impl AudioInput {
             AudioFormat::Pcm { rate, channels } => Written::Pcm(Box::new(PcmInput::new(rate, channels, config)?)),
             AudioFormat::Opus => Written::Opus(OpusQueue::new(config.capacity_ms, config.live)),
         };
-        Ok(Self { written, muted: false, dtx: config.encoder.dtx, last: false, epoch: 0, frames: 0 })
+        let dtx = config.encoder.dtx;
+        Ok(Self { written, muted: false, dtx, repeated: false, last: false, epoch: 0, frames: 0 })
     }
 
     /// Takes interleaved i16 in whole frames (a partial last frame is ignored): all or nothing.
@@ -254,12 +257,18 @@ impl AudioInput {
         self.dtx = dtx;
     }
 
+    /// Sets whether each frame is sent twice (RED): the encoder then leaves out FEC. No effect on frames encoded by the
+    /// application.
+    pub fn set_repeated(&mut self, repeated: bool) {
+        self.repeated = repeated;
+    }
+
     /// Starts a tick of 20 ms of PCM. While muted, input is dropped in real time, so that a writer keeps its pace.
     pub(super) fn begin_tick(&mut self) -> Standing {
         if let (true, Written::Pcm(pcm)) = (self.muted, &mut self.written) {
             pcm.drop_tick();
         }
-        Standing { epoch: self.epoch, muted: self.muted, dtx: self.dtx }
+        Standing { epoch: self.epoch, muted: self.muted, dtx: self.dtx, repeated: self.repeated }
     }
 
     /// Moves `frames` of PCM to the end of `to`, if there are that many; with `rest`, also fewer.

@@ -13,7 +13,7 @@ use bytes::Bytes;
 pub use super::input::{AudioFormat, AudioInput, Full, CAPACITY_MS, LIVE_MS};
 use super::{
     fifo::Fifo,
-    input::{Inside, Took},
+    input::{Inside, Standing, Took},
     level,
     opus::{self, Encoder, EncoderConfig},
     resample::Resampler,
@@ -187,8 +187,7 @@ impl AudioCoder {
         let standing = input.reach(AudioInput::begin_tick);
         self.follow(standing.epoch);
         let coder = self.coder.as_mut()?;
-        let coded =
-            if standing.muted { None } else { coder.code(standing.epoch, standing.dtx, input, &mut self.stats) };
+        let coded = if standing.muted { None } else { coder.code(standing, input, &mut self.stats) };
         let inside = coder.inside();
         let is_sent = coded.is_some();
         if standing.muted || input.reach(|input| input.commit(standing.epoch, inside, is_sent)) {
@@ -306,7 +305,8 @@ impl Coder {
     }
 
     /// One frame as (payload, level), if a whole one is available or [`PATIENCE`] has run out.
-    fn code(&mut self, epoch: u64, dtx: bool, input: &impl Reach, stats: &mut SendStats) -> Option<(Bytes, f32)> {
+    fn code(&mut self, standing: Standing, input: &impl Reach, stats: &mut SendStats) -> Option<(Bytes, f32)> {
+        let Standing { epoch, dtx, repeated, .. } = standing;
         let frame = opus::FRAME * self.width;
         let mut padding = 0;
         while self.ready.len() < frame {
@@ -344,6 +344,8 @@ impl Coder {
         if leaves_out != self.dtx && self.encoder.set_dtx(leaves_out).is_ok() {
             self.dtx = leaves_out;
         }
+        // Fails only for a broken encoder, which encoding reports.
+        let _ = self.encoder.set_repeated(repeated);
         let encoded = self.encoder.encode_f32(&self.ready.as_slice()[..frame]);
         self.ready.consume(frame);
         match encoded {

@@ -102,6 +102,10 @@ impl RtpSender for Writer {
         self.sender_state.state.load(Ordering::Acquire) & READY != 0 && self.shared.is_connected()
     }
 
+    fn is_redundant(&self) -> bool {
+        self.sender_state.state.load(Ordering::Acquire) >> 16 & 0x7f != 0
+    }
+
     fn set_feedback_handler(&self, feedback_handler: FeedbackHandler) {
         *self.sender_state.feedback_handler.lock() = Some(feedback_handler);
     }

@@ -135,7 +135,7 @@ struct audio_track_options {
     bool music = false;
     /// No discontinuous transmission: silence is sent as well.
     bool no_dtx = false;
-    /// No forward error correction.
+    /// No forward error correction inside Opus packets. It is used only while redundant audio is not.
     bool no_fec = false;
     /// Publish it muted.
     bool muted = false;

@@ -86,7 +86,7 @@ class AudioTrackOptions(TypedDict, total=False):
     red_frames: int  #: redundant audio (RED): earlier frames sent with each packet, 1 or 2; default: 1; 0: none
     music: bool  #: music rather than speech
     no_dtx: bool  #: no discontinuous transmission: silence is sent as well
-    no_fec: bool  #: no forward error correction
+    no_fec: bool  #: no forward error correction in Opus; it is used only without redundant audio
     muted: bool  #: publish it muted
     live: bool  #: live audio: at most 40 ms wait, beyond it the oldest is dropped and counted; no FullError
 

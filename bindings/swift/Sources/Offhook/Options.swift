@@ -220,7 +220,7 @@ public struct AudioTrackOptions: Sendable {
   public var music = false
   /// No discontinuous transmission: silence is sent as well.
   public var noDTX = false
-  /// No forward error correction.
+  /// No forward error correction inside Opus packets. It is used only while redundant audio is not.
   public var noFEC = false
   /// Publish it muted.
   public var muted = false
