@@ -2406,7 +2406,7 @@ typedef struct oh_audio_track_options {
      * music.
      */
     oh_bool no_dtx;
-    /** No forward error correction. */
+    /** No forward error correction inside Opus packets. It is used only while redundant audio (red_frames) is not. */
     oh_bool no_fec;
     /** Publish it muted. */
     oh_bool muted;
