@@ -28,10 +28,8 @@ use crate::rtc::engine::{MediaCall, PeerOptions, Routes};
 use crate::runtime::{self, Stop};
 use crate::share::{self, Share};
 use crate::signalling::{Link, LinkOptions, LinkReceiver, Signalling, SocketIn};
-use futures_util::{
-    stream::{FuturesUnordered, StreamExt},
-    FutureExt,
-};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::FutureExt;
 use parking_lot::Mutex;
 use std::{
     collections::{HashMap, VecDeque},
