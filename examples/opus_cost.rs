@@ -62,15 +62,17 @@ fn main() {
     let frames: Vec<&[i16]> = bob.chunks_exact(960).collect();
     for (bitrate, fec) in [(32_000, true), (64_000, true), (64_000, false)] {
         for complexity in [0, 2, 4, 5, 6, 7, 8, 10] {
-            let config = EncoderConfig { complexity: Some(complexity), bitrate, fec, ..EncoderConfig::default() };
+            let config = EncoderConfig { complexity, bitrate, fec, ..EncoderConfig::default() };
             let mut packets = Vec::new();
             let encoding = per_frame(frames.len(), || packets = encode(&config, &frames));
             let decoding = per_frame(frames.len(), || decode(&packets));
+            let celt = packets.iter().filter(|packet| packet[0] & 0x80 != 0).count();
             let bytes: usize = packets.iter().map(Bytes::len).sum();
             println!(
                 "{bitrate} bit/s fec {fec} complexity {complexity:2}: encode {encoding:4.0} us, \
-                 decode {decoding:3.0} us, {:.1} kbit/s",
-                bytes as f64 * 8.0 / (frames.len() as f64 * 20.0)
+                 decode {decoding:3.0} us, {:.1} kbit/s, {celt} of {} frames in CELT mode",
+                bytes as f64 * 8.0 / (frames.len() as f64 * 20.0),
+                packets.len()
             );
         }
     }

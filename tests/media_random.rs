@@ -127,7 +127,7 @@ proptest! {
         coded in 1u8..=2,
         seed in any::<u64>(),
     ) {
-        let encoder = EncoderConfig { channels: coded, complexity: Some(0), ..EncoderConfig::default() };
+        let encoder = EncoderConfig { channels: coded, complexity: 0, ..EncoderConfig::default() };
         let input = AudioFormat::Pcm { rate, channels };
         let mut sender = AudioSender::new(AudioSendConfig { input, encoder, seed, ..Default::default() }).unwrap();
         let mut last: Option<(u16, u32)> = None;

@@ -138,13 +138,9 @@ fn settings(options: &oh_audio_track_options) -> Result<TrackOptions> {
         return Err(argument("oh_audio_track_options.bitrate_bps must be 0 or 6000 to 510000"));
     }
     let default = EncoderConfig::default();
-    let complexity =
-        match options.complexity {
-            0 => None,
-            given => Some(number(given, 0, &(0..=10)).ok_or_else(|| {
-                argument("oh_audio_track_options.complexity must be 0 (the default), 1 to 10 or OH_ZERO")
-            })? as u8),
-        };
+    let complexity = number(options.complexity, u32::from(default.complexity), &(0..=10))
+        .ok_or_else(|| argument("oh_audio_track_options.complexity must be 0 (the default), 1 to 10 or OH_ZERO"))?
+        as u8;
     let input = match options.format {
         f if f == oh_audio_format::OH_AUDIO_OPUS as i32 => AudioFormat::Opus,
         f if f == oh_audio_format::OH_AUDIO_S16 as i32 || f == oh_audio_format::OH_AUDIO_F32 as i32 => {

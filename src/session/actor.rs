@@ -29,7 +29,6 @@ use crate::runtime::{self, Stop};
 use crate::share::{self, Share};
 use crate::signalling::{Link, LinkOptions, LinkReceiver, Signalling, SocketIn};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use futures_util::FutureExt;
 use parking_lot::Mutex;
 use std::{
     collections::{HashMap, VecDeque},
@@ -42,8 +41,6 @@ use tokio::time::{sleep_until, timeout, Instant};
 
 /// Inputs about remote tracks that may be queued for the actor.
 const INBOX: usize = 1_024;
-/// Messages of the SFU handled in a row before everything else is looked at.
-const BURST: usize = 16;
 const RPC: Duration = Duration::from_secs(5);
 /// How long a call that was left may still send when the library shuts down.
 const STOP: Duration = Duration::from_millis(1_500);
@@ -207,7 +204,7 @@ impl Actor {
         // A call that was left may send the rest even while the library shuts down.
         let mut stop_at = None;
         let peer_events = self.peer_events.clone();
-        'call: while !self.carry_out() {
+        while !self.carry_out() {
             share::breathe().await;
             let deadline = self.core.lock().deadline().map(|d| self.epoch + d);
             tokio::select! {
@@ -253,15 +250,6 @@ impl Actor {
                 (generation, received) = next_message(&mut self.sockets) => {
                     self.orders_first();
                     self.on_socket(generation, received);
-                    // What arrived with it costs no look at everything else.
-                    for _ in 1..BURST {
-                        if self.carry_out() {
-                            break 'call;
-                        }
-                        let Some((generation, received)) = next_message(&mut self.sockets).now_or_never() else { break };
-                        self.orders_first();
-                        self.on_socket(generation, received);
-                    }
                 }
                 change = network::next(
                     &mut self.network,

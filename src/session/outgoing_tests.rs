@@ -49,18 +49,25 @@ impl std::ops::Deref for Paced {
     }
 }
 
+fn options(input: AudioFormat) -> TrackOptions {
+    TrackOptions {
+        source: TrackKind::Audio,
+        input,
+        encoder: EncoderConfig::default(),
+        buffer_ms: 1_000,
+        live: false,
+        music: false,
+        red: 0,
+        muted: false,
+    }
+}
+
 impl Paced {
     fn new(input: AudioFormat) -> Self {
-        let options = TrackOptions {
-            source: TrackKind::Audio,
-            input,
-            encoder: EncoderConfig::default(),
-            buffer_ms: 1_000,
-            live: false,
-            music: false,
-            red: 0,
-            muted: false,
-        };
+        Self::with(options(input))
+    }
+
+    fn with(options: TrackOptions) -> Self {
         let totals = Arc::<AudioTotals>::default();
         let track = Arc::new(Outgoing::new(1, options, 1, totals.clone()).expect("a track"));
         let Outlet { coder, way } = track.outlet.lock().take().expect("not paced yet");
@@ -324,20 +331,13 @@ fn a_frame_that_red_repeats_is_not_coded_twice_as_well() {
     track.add_writer(Generation(1), wire.clone());
     track.set_published(true);
     track.until(Duration::ZERO);
-    // Like a voice: harmonics of 150 Hz, four syllables in a second.
-    let sample = |n: usize| {
-        let time = n as f64 / 48_000.0;
-        let voice: f64 =
-            (1..20).map(|k| (time * 150.0 * f64::from(k) * std::f64::consts::TAU).sin() / f64::from(k)).sum();
-        (voice * (time * 4.0 * std::f64::consts::PI).sin().abs() * 6_000.0) as i16
-    };
-    let mut written = 0;
+    let speech = speech();
+    let mut at = 0;
     let mut fec_of = |track: &mut Paced, redundant: bool| {
         wire.1.store(redundant, Ordering::Relaxed);
         wire.0.lock().clear();
-        let audio: Vec<i16> = (written..written + 48 * FRAME).map(sample).collect();
-        written += audio.len();
-        track.write_s16(&audio).expect("room");
+        track.write_s16(&speech[at..at + 48 * FRAME]).expect("room");
+        at += 48 * FRAME;
         assert_eq!(track.take(48), 48);
         let sent = wire.0.lock();
         let celt = sent.iter().filter(|packet| packet[0] & 0x80 != 0).count();
@@ -355,4 +355,51 @@ fn a_frame_that_red_repeats_is_not_coded_twice_as_well() {
     track.set_published(true);
     let (fec, _) = fec_of(&mut track, true);
     assert!(fec > 10, "{fec} with FEC");
+}
+
+/// Spoken words, mono at 48 kHz.
+fn speech() -> Vec<i16> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/speech/bob.wav");
+    let wav = std::fs::read(path).expect("a file");
+    wav[44..].chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
+}
+
+/// The packets of 200 frames of pause, which is noise 65 dB below full scale.
+fn packets_of_pause(track: &mut Paced, wire: &Recorder) -> usize {
+    let mut state = 1u32;
+    let mut noise = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 16) as i16 % 32
+    };
+    wire.0.lock().clear();
+    for _ in 0..5 {
+        let pause: Vec<i16> = (0..40 * FRAME).map(|_| noise()).collect();
+        track.write_s16(&pause).expect("room");
+        track.take(40);
+    }
+    wire.0.lock().len()
+}
+
+#[test]
+fn a_pause_is_left_out_with_and_without_red() {
+    for redundant in [false, true] {
+        let mut options = options(PCM);
+        options.encoder.dtx = true;
+        let mut track = Paced::with(options);
+        let wire = Arc::new(Recorder(Mutex::default(), AtomicBool::new(redundant)));
+        track.add_writer(Generation(1), wire.clone());
+        track.set_published(true);
+        track.until(Duration::ZERO);
+        let first = packets_of_pause(&mut track, &wire);
+        for words in speech().chunks_exact(40 * FRAME).take(10) {
+            track.write_s16(words).expect("room");
+            track.take(40);
+        }
+        let after_words = packets_of_pause(&mut track, &wire);
+        track.clear().expect("open");
+        let after_clear = packets_of_pause(&mut track, &wire);
+        for sent in [first, after_words, after_clear] {
+            assert!((1..60).contains(&sent), "{sent} of 200 sent, RED: {redundant}");
+        }
+    }
 }

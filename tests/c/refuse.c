@@ -123,9 +123,9 @@ int main(void)
         }
         CHECK_EQ(peer_stats(&p[i]).join_attempts, want->attempts);
         char *state = ctl_state();
-        /* Who has joined may lose the connection and join again while this test is slow (under helgrind). */
+        /* Under a checker, who has joined may lose the connection and join again while this test is slow. */
         int joins = joins_of(state, want->user);
-        CHECK_THAT(joins == want->attempts || (joins > want->attempts && want->error == OH_OK),
+        CHECK_THAT(joins == want->attempts || (joins > want->attempts && want->error == OH_OK && test_scale() > 1),
                    "%d joins, expected %d", joins, want->attempts);
         /*
          * The members are rung until the coordinator has admitted this participant once; later requests do not ring.

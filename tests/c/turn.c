@@ -113,7 +113,7 @@ static relay relay_start(const char *program)
                   "--userdb=/proc/none", (char *)NULL);
             _exit(127);
         }
-        for (double end = now_ms() + ms(10000); r.pid && now_ms() < end; nap(20)) {
+        for (double end = now_ms() + ms(5000); r.pid && now_ms() < end; nap(20)) {
             if (answers(r.port)) return r;
             if (waitpid(r.pid, &status, WNOHANG) == r.pid) r.pid = 0;
         }

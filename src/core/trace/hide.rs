@@ -341,7 +341,8 @@ impl Hider {
     pub fn line(&self, line: &mut String) {
         for (secret, stands_for) in self.known.iter().rev().filter(|(secret, _)| secret.reveal().len() >= LEAST) {
             let text = serde_json::to_string(secret.reveal()).unwrap_or_default();
-            let text = text.trim_matches('"');
+            // Without its quotes; those of the secret stay.
+            let text = text.get(1..text.len().saturating_sub(1)).unwrap_or_default();
             if !text.is_empty() && line.contains(text) {
                 *line = line.replace(text, stands_for);
             }

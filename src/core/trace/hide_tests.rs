@@ -83,6 +83,11 @@ fn secrets_are_gone_and_stay_apart() {
     let mut line = r#"{"a":"a \"long\" token of a service","b":"one-token"}"#.to_owned();
     hider.line(&mut line);
     assert!(!line.contains("long") && line.contains("one-token"), "{line}");
+    hider.hide(Place::Secret(&mut Secret::new("\"quoted-password\"")));
+    let mut line = r#"{"a":"\"quoted-password\"","b":1}"#.to_owned();
+    hider.line(&mut line);
+    assert!(!line.contains("quoted"), "{line}");
+    assert!(serde_json::from_str::<serde_json::Value>(&line).is_ok(), "{line}");
     let mut sdp = "v=0\r\na=ice-ufrag:u\r\na=ice-pwd:0123456789012345678901\r\nm=audio\r\na=ice-pwd:short\n".to_owned();
     let before = sdp.clone();
     hider.hide(Place::Description(&mut sdp));

@@ -127,7 +127,6 @@ impl Trace {
     }
 
     fn keep(&self, ring: &mut Ring, line: &Line<'_>) {
-        ring.next.clear();
         let written = serde_json::to_writer(&mut ring.next, line);
         let line: Box<str> = match written {
             Ok(()) if ring.next.len() + LINE > self.room.bytes => {
@@ -137,6 +136,7 @@ impl Trace {
             Err(error) => format!(r#"{{"unreadable":"{error}"}}"#).into(),
         };
         // A large line is rare: do not keep its space.
+        ring.next.clear();
         ring.next.shrink_to(SCRATCH);
         ring.bytes += line.len() + LINE;
         ring.lines.push_back(line);
@@ -164,7 +164,7 @@ impl Trace {
     }
 
     fn lines(&self, most: usize) -> (u64, Vec<String>) {
-        // Do not block the call while copying.
+        // The call waits for a copy only, not for what follows.
         let (dropped, hider, mut lines): (_, _, Vec<String>) = {
             let ring = self.ring.lock();
             let skipped = ring.lines.len().saturating_sub(most);

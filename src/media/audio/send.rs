@@ -15,7 +15,7 @@ use super::{
     fifo::Fifo,
     input::{Inside, Standing, Took},
     level,
-    opus::{self, Encoder, EncoderConfig},
+    opus::{self, Encoder, EncoderConfig, Hints},
     resample::Resampler,
     FRAME_TICKS, RTP_RATE,
 };
@@ -31,6 +31,9 @@ const PATIENCE: u32 = 3;
 
 /// Audio at least this many dB below full scale may be left out as silence.
 const QUIET_DBOV: u8 = 45;
+
+/// This many quiet frames are a pause, no gap between two words. The encoder's own DTX waits as long.
+const PAUSE: u32 = 10;
 
 /// Silence after the last audio that flushes the encoder's lookahead, in samples at 48 kHz.
 const TAIL: usize = 480;
@@ -98,6 +101,8 @@ struct Coder {
     starved: u32,
     /// Current DTX setting of the encoder.
     dtx: bool,
+    /// Consecutive quiet frames; at first there is a pause.
+    quiet: u32,
     tail: bool,
 }
 
@@ -286,6 +291,7 @@ impl Coder {
             taken: Fifo::default(),
             starved: 0,
             dtx: config.dtx,
+            quiet: PAUSE,
             tail: false,
         })
     }
@@ -296,6 +302,7 @@ impl Coder {
         self.ready.clear();
         self.resampler.reset();
         self.starved = 0;
+        self.quiet = PAUSE;
         // Fails only for a broken encoder, which the next frame reports.
         let _ = self.encoder.reset();
     }
@@ -344,8 +351,14 @@ impl Coder {
         if leaves_out != self.dtx && self.encoder.set_dtx(leaves_out).is_ok() {
             self.dtx = leaves_out;
         }
+        let in_pause = self.quiet >= PAUSE;
+        self.quiet = match leaves_out {
+            true => self.quiet.saturating_add(1),
+            false => 0,
+        };
+        let pause = leaves_out && (in_pause || self.quiet >= PAUSE);
         // Fails only for a broken encoder, which encoding reports.
-        let _ = self.encoder.set_repeated(repeated);
+        let _ = self.encoder.set_hints(Hints { repeated, pause });
         let encoded = self.encoder.encode_f32(&self.ready.as_slice()[..frame]);
         self.ready.consume(frame);
         match encoded {
