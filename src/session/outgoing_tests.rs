@@ -364,20 +364,25 @@ fn speech() -> Vec<i16> {
     wav[44..].chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
 }
 
-/// The packets of 200 frames of pause, which is noise 65 dB below full scale.
-fn packets_of_pause(track: &mut Paced, wire: &Recorder) -> usize {
-    let mut state = 1u32;
-    let mut noise = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 16) as i16 % 32
-    };
-    wire.0.lock().clear();
-    for _ in 0..5 {
-        let pause: Vec<i16> = (0..40 * FRAME).map(|_| noise()).collect();
-        track.write_s16(&pause).expect("room");
-        track.take(40);
+/// Noise 65 dB below full scale.
+struct Noise(u32);
+
+impl Noise {
+    fn next(&mut self) -> i16 {
+        self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (self.0 >> 16) as i16 % 32
     }
-    wire.0.lock().len()
+
+    /// The packets of 200 frames of it.
+    fn packets(&mut self, track: &mut Paced, wire: &Recorder) -> usize {
+        wire.0.lock().clear();
+        for _ in 0..5 {
+            let pause: Vec<i16> = (0..40 * FRAME).map(|_| self.next()).collect();
+            track.write_s16(&pause).expect("room");
+            track.take(40);
+        }
+        wire.0.lock().len()
+    }
 }
 
 #[test]
@@ -390,14 +395,16 @@ fn a_pause_is_left_out_with_and_without_red() {
         track.add_writer(Generation(1), wire.clone());
         track.set_published(true);
         track.until(Duration::ZERO);
-        let first = packets_of_pause(&mut track, &wire);
+        let mut noise = Noise(1);
+        let first = noise.packets(&mut track, &wire);
         for words in speech().chunks_exact(40 * FRAME).take(10) {
-            track.write_s16(words).expect("room");
+            let words: Vec<i16> = words.iter().map(|sample| sample.saturating_add(noise.next())).collect();
+            track.write_s16(&words).expect("room");
             track.take(40);
         }
-        let after_words = packets_of_pause(&mut track, &wire);
+        let after_words = noise.packets(&mut track, &wire);
         track.clear().expect("open");
-        let after_clear = packets_of_pause(&mut track, &wire);
+        let after_clear = noise.packets(&mut track, &wire);
         for sent in [first, after_words, after_clear] {
             assert!((1..60).contains(&sent), "{sent} of 200 sent, RED: {redundant}");
         }
