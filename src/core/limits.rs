@@ -17,6 +17,8 @@ pub const PEER_CONNECT: Duration = Duration::from_secs(5);
 pub const INSPECT: Duration = Duration::from_millis(100);
 /// How long an answer waits for the first candidate of its ICE generation.
 pub const FIRST_CANDIDATE: Duration = Duration::from_millis(50);
+/// Ended tracks that are remembered, because their media may arrive later.
+pub const ENDED_TRACKS: usize = 64;
 /// How long media waits for the announcement of its participant.
 pub const OWNER_UNKNOWN: Duration = Duration::from_secs(5);
 pub const ICE_RESTART: Duration = Duration::from_secs(10);

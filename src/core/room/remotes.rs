@@ -9,7 +9,7 @@ use super::roster::Roster;
 use super::subscriptions::Subscriptions;
 use crate::core::context::{Context, Need, Settled};
 use crate::core::{limits, model::*, timers::Timer, Event, Output, RemoteId};
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 /// A stream that has just arrived.
 #[derive(Debug)]
@@ -89,9 +89,20 @@ impl Remote {
     }
 }
 
+/// A track, or all tracks of a participant, that ended a short time ago. Its media can arrive after that.
+#[derive(Debug)]
+struct Ended {
+    prefix: String,
+    /// `None`: the participant left.
+    track_id: Option<String>,
+    at: Duration,
+}
+
 #[derive(Debug, Default)]
 pub(in crate::core) struct Remotes {
     all: Vec<Remote>,
+    /// Oldest first.
+    ended: VecDeque<Ended>,
     /// The owners of media were requested from the SFU by a resume; once per peer connection.
     asked_for_owners: bool,
     /// Tracks reported as unplayable, and why.
@@ -114,6 +125,8 @@ impl Remotes {
             cx.late();
             return false;
         }
+        // Its participant was known and has left since, or its track has ended.
+        let introduced = again || owner.as_ref().is_some_and(|owner| self.has_ended(cx.now, owner));
         self.all.push(Remote {
             id,
             transport,
@@ -121,13 +134,30 @@ impl Remotes {
             mid,
             bound_to: None,
             forgotten: false,
-            // Its participant was known and has left since.
-            introduced: again,
+            introduced,
             since: cx.now,
             unplayable: None,
             reported: false,
         });
         true
+    }
+
+    fn has_ended(&self, now: Duration, owner: &MediaOwner) -> bool {
+        self.ended.iter().any(|ended| {
+            let is_meant = ended.track_id.as_ref().is_none_or(|id| *id == owner.track_id);
+            now < ended.at + limits::OWNER_UNKNOWN && ended.prefix == owner.prefix && is_meant
+        })
+    }
+
+    fn note_ended(&mut self, now: Duration, prefix: &str, track_id: Option<&str>) {
+        if prefix.is_empty() || track_id.is_some_and(str::is_empty) {
+            return;
+        }
+        let recent = |ended: &Ended| now < ended.at + limits::OWNER_UNKNOWN;
+        while self.ended.len() >= limits::ENDED_TRACKS || self.ended.front().is_some_and(|oldest| !recent(oldest)) {
+            self.ended.pop_front();
+        }
+        self.ended.push_back(Ended { prefix: prefix.to_owned(), track_id: track_id.map(str::to_owned), at: now });
     }
 
     /// The streams bound to tracks.
@@ -303,6 +333,7 @@ impl Remotes {
 
     /// Releases streams that are not played, by the names in their stream ids.
     pub fn forget(&mut self, cx: &mut Context, prefix: &str, track: Option<&RemoteTrack>) {
+        self.note_ended(cx.now, prefix, track.map(|track| track.id.as_str()));
         let meant = |owner: &MediaOwner| {
             owner.prefix == prefix
                 && track.is_none_or(|t| owner.track_id == t.id && owner.kind.is_none_or(|k| k == t.kind))

@@ -387,6 +387,15 @@ fn media_of_an_unknown_participant_causes_one_resume_and_media_of_one_that_left_
     });
     receive_media(&mut sim, 2, "ben");
     sim.message(SfuMessage::ParticipantState(Box::new(person("ben"))));
+    // One that left before his media arrived.
+    sim.message(SfuMessage::ParticipantState(Box::new(person("dan"))));
+    sim.message(SfuMessage::ParticipantLeft {
+        session_id: "dan-session".into(),
+        user_id: "dan".into(),
+        reason: LeaveReason::UNKNOWN,
+    });
+    sim.run(ms(100));
+    receive_media(&mut sim, 4, "dan");
     sim.mark();
     sim.run(limits::OWNER_UNKNOWN + ms(1_000));
     assert_eq!(sim.core.counters().reconnects_fast, 0);

@@ -212,6 +212,28 @@ fn a_stream_without_an_owner_is_reported_once() {
     assert_eq!(history(&sim), ["unplayable  Unassigned"]);
 }
 
+#[test]
+fn media_of_a_track_that_has_just_ended_is_not_a_lost_announcement() {
+    let mut sim = named(&[track("mic"), track("music")]);
+    sim.offer();
+    sim.run(ms(100));
+    state(&mut sim, &[track("mic")]);
+    sim.mark();
+    sim.run(ms(200));
+    media(&mut sim, 1, "music");
+    sim.run(limits::OWNER_UNKNOWN + limits::UNASSIGNED + ms(500));
+    assert_eq!((history(&sim).len(), sim.core.counters().reconnects_fast), (0, 0));
+    // It is published again: the stream is its.
+    state(&mut sim, &[track("mic"), track("music")]);
+    assert_eq!(history(&sim), ["published music", "bind 1 music"]);
+    // Long after the end of a track its media is unexpected.
+    state(&mut sim, &[track("mic")]);
+    sim.run(limits::OWNER_UNKNOWN + ms(10));
+    media(&mut sim, 2, "music");
+    sim.run(limits::OWNER_UNKNOWN + ms(500));
+    assert_eq!(sim.core.counters().reconnects_fast, 1);
+}
+
 /// Forgotten streams, in order.
 fn forgotten(sim: &Sim) -> Vec<RemoteId> {
     sim.since().iter().filter_map(|o| if let Output::Forget { id } = o { Some(*id) } else { None }).collect()
