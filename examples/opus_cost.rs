@@ -60,7 +60,7 @@ fn decode(packets: &[Bytes]) {
 fn main() {
     let bob = speech("bob");
     let frames: Vec<&[i16]> = bob.chunks_exact(960).collect();
-    for (bitrate, fec) in [(32_000, true), (64_000, true), (64_000, false)] {
+    for (bitrate, fec) in [(32_000, true), (32_000, false), (64_000, true), (64_000, false)] {
         for complexity in [0, 2, 4, 5, 6, 7, 8, 10] {
             let config = EncoderConfig { complexity, bitrate, fec, ..EncoderConfig::default() };
             let mut packets = Vec::new();

@@ -54,6 +54,23 @@ pub struct TrackOptions {
     pub muted: bool,
 }
 
+#[cfg(test)]
+impl TrackOptions {
+    /// A microphone without RED, with a buffer for a second.
+    pub(super) fn of(input: AudioFormat) -> Self {
+        Self {
+            source: TrackKind::Audio,
+            input,
+            encoder: EncoderConfig::default(),
+            buffer_ms: 1_000,
+            live: false,
+            music: false,
+            red: 0,
+            muted: false,
+        }
+    }
+}
+
 /// Time for receivers to play the last audio before they are notified that the track has ended: they then drop buffered
 /// audio.
 const PLAYOUT_TIME: Duration = Duration::from_millis(200);

@@ -49,22 +49,9 @@ impl std::ops::Deref for Paced {
     }
 }
 
-fn options(input: AudioFormat) -> TrackOptions {
-    TrackOptions {
-        source: TrackKind::Audio,
-        input,
-        encoder: EncoderConfig::default(),
-        buffer_ms: 1_000,
-        live: false,
-        music: false,
-        red: 0,
-        muted: false,
-    }
-}
-
 impl Paced {
     fn new(input: AudioFormat) -> Self {
-        Self::with(options(input))
+        Self::with(TrackOptions::of(input))
     }
 
     fn with(options: TrackOptions) -> Self {
@@ -388,7 +375,7 @@ impl Noise {
 #[test]
 fn a_pause_is_left_out_with_and_without_red() {
     for redundant in [false, true] {
-        let mut options = options(PCM);
+        let mut options = TrackOptions::of(PCM);
         options.encoder.dtx = true;
         let mut track = Paced::with(options);
         let wire = Arc::new(Recorder(Mutex::default(), AtomicBool::new(redundant)));

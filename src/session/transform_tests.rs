@@ -11,7 +11,7 @@ use super::{
 use crate::core::model::{Generation, TrackKind};
 use crate::dispatch::{self, Delivery, Limits, Mailbox};
 use crate::media::{
-    audio::{opus::EncoderConfig, payload::Red, receive::ReceiveStats, red, send::AudioFormat},
+    audio::{payload::Red, receive::ReceiveStats, red, send::AudioFormat},
     frame::EncodedFrame,
     transform::{FrameTransform, NoTransforms, Refused, Transforms},
 };
@@ -86,16 +86,7 @@ const FRAMES: usize = 10;
 
 /// The packets that a track sends for a tone.
 async fn sent(transforms: &dyn Transforms, payload_type: u8) -> Vec<RtpPacket> {
-    let options = TrackOptions {
-        source: TrackKind::Audio,
-        input: AudioFormat::Pcm { rate: 48_000, channels: 1 },
-        encoder: EncoderConfig::default(),
-        buffer_ms: 1_000,
-        live: false,
-        music: false,
-        red: 0,
-        muted: false,
-    };
+    let options = TrackOptions::of(AudioFormat::Pcm { rate: 48_000, channels: 1 });
     let track = Outgoing::new(1, options, 1, Arc::default()).expect("a track").transformed(transforms.sending());
     let track = Arc::new(track);
     let wire = Arc::new(Wire { red: Mutex::new(red::Encoder::new(1)), payload_type, packets: Mutex::default() });

@@ -4,7 +4,7 @@
 //! The trace is a ring of lines with limits on their number and bytes: of a long call the end is kept. Media packets are
 //! never recorded. Secrets and private data are removed before a line is stored (`hide.rs`). The format is lines of JSON:
 //! the first one has the settings of the call, each other line is an input (`in`, `tick`) or an output (`out`). Lines
-//! are stored as text, which takes a third of the memory of the values.
+//! are stored as text, which takes less memory than the values.
 //! Must not know: who reads it, where it goes.
 
 mod hide;

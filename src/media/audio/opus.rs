@@ -36,8 +36,8 @@ pub struct EncoderConfig {
     pub channels: u8,
     /// Target rate in bit/s, 6 000..=510 000.
     pub bitrate: u32,
-    /// CPU effort, 0..=10; the default takes 0.2 ms of a core per 20 ms of speech with FEC, without it 0.06 to 0.15 ms
-    /// (`examples/opus_cost.rs`).
+    /// CPU effort, 0..=10. `examples/opus_cost.rs` shows what it costs; the default takes about 0.2 ms of a core per 20 ms
+    /// of speech with FEC, a third of that in the CELT mode.
     pub complexity: u8,
     /// Send (almost) nothing while the input is silent.
     pub dtx: bool,
@@ -62,8 +62,8 @@ impl Default for EncoderConfig {
     }
 }
 
-/// Bit rate per channel from which the CELT mode is as good for speech as the hybrid mode. The codec changes over there by
-/// itself, within 64 to 72 kbit/s.
+/// Bit rate per channel from which speech is encoded in the CELT mode. libopus changes over at this rate by itself, with
+/// its VoIP setting at 8 kbit/s more.
 const CELT: u32 = 64_000;
 
 /// What the encoder cannot know about the next frames.
